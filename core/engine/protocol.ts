@@ -1,0 +1,110 @@
+// What goes between a client of the engine and the engine: requests in, events out. Plain data only.
+import type { ErrorCode } from "../errors.ts";
+
+/** One sequence to generate. */
+export interface GenerateRequest {
+  /** Unique among the engine's live requests. */
+  readonly id: string;
+  /** Prompt token ids, at least one. */
+  readonly prompt: readonly number[];
+  /** Tokens to generate at most; 0 only evaluates the prompt. */
+  readonly maxTokens: number;
+  /** Options of the loaded samplers, validated against their schemas (temperature, top_k, ...), with `samplers` (order). */
+  readonly sampling: Readonly<Record<string, unknown>>;
+  /** 32-bit seed; undefined: random. */
+  readonly seed?: number;
+  /** Token ids that end generation (reason "stop"); the end token itself is reported. */
+  readonly endTokens: readonly number[];
+  /** Log-probabilities of the k most likely tokens with each generated token; 0 = only the token's own. */
+  readonly logprobs?: number;
+  /** Same for the prompt's tokens (echo); disables reading the prefix cache. */
+  readonly promptLogprobs?: number;
+  /** Report probabilities after the sampling chain instead of the raw softmax. */
+  readonly postSamplingProbabilities?: boolean;
+  /** Whether cached prefixes may be used and kept. Default true. */
+  readonly cachePrompt?: boolean;
+  /** Sequences with different salts never share cached pages. */
+  readonly cacheSalt?: string;
+  /** Lower runs earlier; default 0. */
+  readonly priority?: number;
+  /** Milliseconds from arrival to the end; then it ends with reason "timeout". */
+  readonly timeoutMs?: number;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+export interface ScoredToken extends TokenLogprob {
+  readonly top: readonly TokenLogprob[];
+}
+
+export interface Timings {
+  /** Prompt tokens computed, and those taken from the prefix cache. */
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly promptMs: number;
+  readonly generatedTokens: number;
+  readonly generatedMs: number;
+  readonly queueMs: number;
+  readonly draftTokens?: number;
+  readonly draftAccepted?: number;
+}
+
+export type FinishReason = "stop" | "length" | "cancelled" | "timeout";
+
+export type EngineEvent =
+  | { readonly type: "prompt"; readonly id: string; readonly processed: number; readonly total: number; readonly cached: number; readonly scores?: readonly (ScoredToken | null)[] }
+  | { readonly type: "token"; readonly id: string; readonly token: number; readonly score?: ScoredToken }
+  | { readonly type: "done"; readonly id: string; readonly reason: FinishReason; readonly timings: Timings }
+  | { readonly type: "error"; readonly id: string; readonly code: ErrorCode; readonly message: string };
+
+/** Facts about the loaded model that the HTTP side shows. */
+export interface ModelInfo {
+  readonly path: string;
+  readonly name: string;
+  readonly architecture: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  readonly contextLength: number;
+  readonly trainedContextLength: number;
+  readonly vocabulary: number;
+  readonly hidden: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly experts: number;
+  readonly quantization: string;
+  readonly isa: string;
+  readonly layout: string;
+  readonly threads: number;
+}
+
+/** Counters and gauges of the engine, for /metrics and /slots. */
+export interface EngineStats {
+  readonly queued: number;
+  readonly running: number;
+  readonly pagesTotal: number;
+  readonly pagesFree: number;
+  readonly pagesCached: number;
+  readonly steps: number;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly generatedTokens: number;
+  readonly preemptions: number;
+  readonly promptMs: number;
+  readonly generatedMs: number;
+}
+
+/** How the HTTP side drives an engine, in a Worker or not. */
+export interface EngineClient {
+  readonly info: ModelInfo;
+  /**
+   * Starts a request and yields its events, ending after "done". Throws WrinkleFreeError:
+   * context_exceeded, overloaded, bad_request. Leaving the loop, or aborting, cancels it.
+   */
+  generate(request: Omit<GenerateRequest, "id">, options?: { signal?: AbortSignal }): AsyncIterableIterator<EngineEvent>;
+  stats(): Promise<EngineStats>;
+  close(): Promise<void>;
+}
