@@ -1,0 +1,136 @@
+// Tokenizers of the library @huggingface/tokenizers, as a model of our TextTokenizer.
+import { Tokenizer as Library } from "@huggingface/tokenizers";
+import { WrinkleFreeError } from "../errors.ts";
+import type { AddedToken } from "./added-tokens.ts";
+import { bytesOfAlphabet, byteToCode } from "./byte-level.ts";
+import { endTokensByName } from "./end-tokens.ts";
+import type { TokenizerModel, TokenizerParts } from "./text-tokenizer.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+type Alphabet = "bytes" | "sentencepiece";
+
+const encoder = new TextEncoder();
+
+/**
+ * Parts from tokenizer.json and tokenizer_config.json, both parsed. Throws `bad_file` where
+ * the library refuses them and `unsupported` where it is known to be wrong.
+ */
+export function libraryParts(tokenizer: unknown, config: Json): TokenizerParts {
+  const json = record(tokenizer, "tokenizer.json");
+  const model = record(json.model, 'tokenizer.json: "model"');
+  if (model.type === "Unigram" && model.byte_fallback === true) {
+    throw new WrinkleFreeError("unsupported", "tokenizer.json: Unigram with byte fallback", {
+      hint: "convert the model to GGUF: its t5 tokenizer is read",
+    });
+  }
+  const library = construct(json, config);
+  const added = library.get_added_tokens_decoder();
+  const tokens: AddedToken[] = [...added.values()].map((token) => ({
+    id: token.id,
+    content: token.content,
+    special: token.special,
+    lstrip: token.lstrip,
+    rstrip: token.rstrip,
+    singleWord: token.single_word,
+  }));
+  const alphabet: Alphabet = usesByteLevel(json.decoder) ? "bytes" : "sentencepiece";
+  const { prefix, suffix } = around(library);
+  const bos = special(library, config.bos_token);
+  const eos = special(library, config.eos_token);
+  const ends = endTokensByName(tokens);
+  if (eos !== undefined) ends.add(eos);
+  if (prefix.length === 0 && config.add_bos_token === true && bos !== undefined) prefix.push(bos);
+  return {
+    model: new LibraryModel(library, alphabet),
+    added: tokens,
+    prefix,
+    suffix,
+    bos: bos ?? prefix[0],
+    endTokens: ends,
+    stripsPrefixSpace: alphabet === "sentencepiece",
+  };
+}
+
+function construct(json: Json, config: Json): Library {
+  try {
+    return new Library({ added_tokens: [], ...json }, config);
+  } catch (cause) {
+    throw new WrinkleFreeError(
+      "bad_file",
+      `tokenizer.json cannot be read: ${cause instanceof Error ? cause.message : cause}`,
+      { cause },
+    );
+  }
+}
+
+class LibraryModel implements TokenizerModel {
+  readonly size: number;
+  readonly #library: Library;
+  readonly #alphabet: Alphabet;
+
+  constructor(library: Library, alphabet: Alphabet) {
+    this.#library = library;
+    this.#alphabet = alphabet;
+    this.size = library.model?.vocab.length ?? 0;
+  }
+
+  encode(text: string, first: boolean, out: number[]): void {
+    const library = this.#library;
+    const model = library.model!;
+    const normal = library.normalizer === null ? text : library.normalizer(text);
+    if (normal.length === 0) return;
+    const options = { section_index: first ? 0 : 1 };
+    const words = library.pre_tokenizer?.(normal, options) ?? [normal];
+    for (const piece of model(words)) {
+      const id = model.tokens_to_ids.get(piece) ?? model.unk_token_id;
+      if (id !== undefined) out.push(id);
+    }
+  }
+
+  bytes(token: number): Uint8Array {
+    const text = this.#library.id_to_token(token) ?? "";
+    return this.#alphabet === "bytes" ? bytesOfAlphabet(text) : sentencePieceBytes(text);
+  }
+
+  id(text: string): number | undefined {
+    const key =
+      this.#alphabet === "bytes"
+        ? String.fromCharCode(...Array.from(encoder.encode(text), (byte) => byteToCode[byte]!))
+        : text.replaceAll(" ", "\u2581");
+    return this.#library.token_to_id(key) ?? this.#library.token_to_id(text);
+  }
+}
+
+/** Bytes of a SentencePiece token: "<0x0A>" is one byte, U+2581 a space. */
+export function sentencePieceBytes(text: string): Uint8Array {
+  const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(text);
+  if (byte !== null) return Uint8Array.of(Number.parseInt(byte[1]!, 16));
+  return encoder.encode(text.replaceAll("\u2581", " "));
+}
+
+/** The special ids that the post-processor puts around a text. */
+function around(library: Library): { prefix: number[]; suffix: number[] } {
+  const marker = "\u0000text";
+  const tokens = library.post_processor?.([marker], null, true).tokens ?? [marker];
+  const at = tokens.indexOf(marker);
+  const ids = (texts: string[]) =>
+    texts.map((text) => library.token_to_id(text)).filter((id) => id !== undefined);
+  return { prefix: ids(tokens.slice(0, at)), suffix: ids(tokens.slice(at + 1)) };
+}
+
+function special(library: Library, value: unknown): number | undefined {
+  const text = typeof value === "object" && value !== null ? (value as Json).content : value;
+  return typeof text === "string" ? library.token_to_id(text) : undefined;
+}
+
+function usesByteLevel(decoder: unknown): boolean {
+  if (typeof decoder !== "object" || decoder === null) return false;
+  const { type, decoders } = decoder as Json;
+  if (type === "Sequence" && Array.isArray(decoders)) return decoders.some(usesByteLevel);
+  return type === "ByteLevel";
+}
+
+function record(value: unknown, what: string): Json {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
+  throw new WrinkleFreeError("bad_file", `${what} is not an object`);
+}
