@@ -1,0 +1,332 @@
+// The engine: add requests, cancel them, and step; synchronous, and it knows token ids only.
+import { assert, WrinkleFreeError } from "../errors.ts";
+import type { SamplerChain } from "../sampling/chain.ts";
+import { logprobs } from "../sampling/logprobs.ts";
+import type { StepPlan } from "../tape/tape.ts";
+import { PagePool } from "./pages.ts";
+import { proposeByLookup } from "./lookup.ts";
+import type {
+  EngineEvent,
+  EngineStats,
+  FinishReason,
+  GenerateRequest,
+  ScoredToken,
+} from "./protocol.ts";
+import { Scheduler, type SchedulerLimits, type Work } from "./scheduler.ts";
+import { Sequence } from "./sequence.ts";
+
+/** What the engine runs steps on: the tape of a model, or anything that behaves like one. */
+export interface StepRunner {
+  readonly vocabulary: number;
+  readonly contextLength: number;
+  readonly pages: number;
+  readonly pagePositions: number;
+  run(plan: StepPlan): void;
+  /** float32 [vocabulary] of the i-th wanted row, valid until the next run. */
+  logits(index: number): Float32Array;
+  copyPage(to: number, from: number): void;
+}
+
+export interface EngineOptions extends SchedulerLimits {
+  /** Requests that may wait; past it `add` throws `overloaded`. */
+  readonly queueLimit: number;
+  /** Tokens that prompt-lookup speculation proposes at most for a step; 0 = off. */
+  readonly maxDraft: number;
+}
+
+/** Makes the sampler chain of a request. Throws `bad_request` naming the option. */
+export type ChainFactory = (request: GenerateRequest) => SamplerChain;
+
+export class Engine {
+  readonly #runner: StepRunner;
+  readonly #options: EngineOptions;
+  readonly #createChain: ChainFactory;
+  readonly #pages: PagePool;
+  readonly #scheduler: Scheduler;
+  readonly #sequences = new Map<string, Sequence>();
+  #order = 0;
+  #events: EngineEvent[] = [];
+  readonly #totals = {
+    steps: 0,
+    promptTokens: 0,
+    cachedTokens: 0,
+    generatedTokens: 0,
+    promptMs: 0,
+    generatedMs: 0,
+  };
+
+  constructor(runner: StepRunner, createChain: ChainFactory, options: EngineOptions) {
+    this.#runner = runner;
+    this.#options = options;
+    this.#createChain = createChain;
+    this.#pages = new PagePool(runner.pages, runner.pagePositions);
+    this.#scheduler = new Scheduler(this.#pages, options, (to, from) => runner.copyPage(to, from));
+  }
+
+  /** Nothing to do until the next `add`. */
+  get idle(): boolean {
+    return this.#sequences.size === 0 && this.#events.length === 0;
+  }
+
+  get stats(): EngineStats {
+    const pages = this.#pages.stats;
+    return {
+      ...this.#totals,
+      queued: this.#scheduler.waiting.length,
+      running: this.#scheduler.running.length,
+      pagesTotal: pages.total,
+      pagesFree: pages.free,
+      pagesCached: pages.cached,
+      preemptions: this.#scheduler.preemptions,
+    };
+  }
+
+  /** Queues a request. Throws context_exceeded, overloaded, bad_request; then nothing was queued. */
+  add(request: GenerateRequest): void {
+    this.#check(request);
+    const chain = this.#createChain(request);
+    const sequence = new Sequence(request, chain, this.#order++, performance.now());
+    this.#sequences.set(request.id, sequence);
+    this.#scheduler.enqueue(sequence);
+  }
+
+  /** Ends a request before the next step; its last event is "done" with reason "cancelled". */
+  cancel(id: string): void {
+    const sequence = this.#sequences.get(id);
+    if (sequence) this.#finish(sequence, "cancelled");
+  }
+
+  /** Forgets cached prefixes that nobody uses; returns how many pages that freed. */
+  clearCache(): number {
+    return this.#pages.clear();
+  }
+
+  /** Runs one step for every sequence that can move, and returns what happened since the last one. */
+  step(): EngineEvent[] {
+    const start = performance.now();
+    this.#expire(start);
+    const work = this.#scheduler.plan(start, (sequence) => this.#propose(sequence));
+    for (const sequence of [...this.#scheduler.running]) {
+      if (sequence.finished) this.#finish(sequence, sequence.finished);
+    }
+    if (work.length > 0) {
+      this.#runner.run({ sequences: work.map((item) => stepSequence(item)) });
+      this.#totals.steps++;
+      const now = performance.now();
+      const decodes = work.filter((item) => item.sequence.decoding).length;
+      const prefillRows = work.reduce((sum, item) => sum + item.rows, 0) - decodes;
+      this.#scheduler.measured(prefillRows, now - start);
+      let logitRow = 0;
+      for (const item of work) {
+        const rows = wantedLogits(item).length;
+        this.#advance(item, logitRow, now);
+        logitRow += rows;
+      }
+      if (prefillRows > 0) this.#totals.promptMs += now - start;
+      else this.#totals.generatedMs += now - start;
+    }
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  #check(request: GenerateRequest): void {
+    const { prompt } = request;
+    if (this.#sequences.has(request.id)) {
+      throw new WrinkleFreeError("bad_request", `request id ${request.id} is already running`);
+    }
+    if (prompt.length === 0) {
+      throw new WrinkleFreeError("bad_request", "the prompt has no tokens", { field: "prompt" });
+    }
+    for (const token of prompt) {
+      if (!Number.isInteger(token) || token < 0 || token >= this.#runner.vocabulary) {
+        throw new WrinkleFreeError(
+          "bad_request",
+          `token ${token} of the prompt is not in the vocabulary of ${this.#runner.vocabulary}`,
+          { field: "prompt" },
+        );
+      }
+    }
+    const pool = this.#runner.pages * this.#runner.pagePositions;
+    const context = Math.min(this.#runner.contextLength, pool);
+    if (prompt.length > context) {
+      throw new WrinkleFreeError(
+        "context_exceeded",
+        `request (${prompt.length} tokens) exceeds the available context size (${context} tokens), ` +
+          "try increasing it",
+        {
+          field: "prompt",
+          hint: "Shorten the prompt, or start the server with a larger --ctx-size.",
+          extra: { n_prompt_tokens: prompt.length, n_ctx: context },
+        },
+      );
+    }
+    if (this.#scheduler.waiting.length >= this.#options.queueLimit) {
+      throw new WrinkleFreeError(
+        "overloaded",
+        `${this.#scheduler.waiting.length} requests are waiting already`,
+        { hint: "Try again later." },
+      );
+    }
+  }
+
+  #expire(now: number): void {
+    for (const sequence of [...this.#sequences.values()]) {
+      const limit = sequence.request.timeoutMs;
+      if (limit !== undefined && now - sequence.arrival > limit) this.#finish(sequence, "timeout");
+    }
+  }
+
+  #propose(sequence: Sequence): readonly number[] {
+    const left = Math.min(
+      sequence.request.maxTokens - sequence.generated,
+      this.#runner.contextLength - sequence.tokens.length,
+    );
+    const most = Math.min(this.#options.maxDraft, left - 1);
+    return most > 0 ? proposeByLookup(sequence.tokens, most) : [];
+  }
+
+  /** Books what a step computed for one sequence, and samples where its last token was computed. */
+  #advance(item: Work, logitRow: number, now: number): void {
+    const { sequence, rows } = item;
+    const first = sequence.computed;
+    const inPrompt = first < sequence.promptLength;
+    const scored = sequence.request.promptLogprobs !== undefined && !sequence.promptDone;
+    sequence.computed += rows;
+    this.#publish(sequence, false);
+    if (inPrompt && !sequence.promptDone) this.#advancePrompt(item, first, logitRow, now);
+    if (sequence.remaining > 0) return;
+    const offset = scored ? rows - 1 : 0;
+    if (sequence.request.maxTokens === 0) {
+      this.#finish(sequence, "length");
+      return;
+    }
+    for (let i = 0; i <= item.draft.length; i++) {
+      const token = this.#sample(sequence, logitRow + offset + i);
+      if (sequence.finished) {
+        this.#finish(sequence, sequence.finished);
+        return;
+      }
+      if (i === item.draft.length || token !== item.draft[i]) break;
+      // The proposed token was the right one: its keys and values are in the pages already.
+      sequence.computed++;
+      sequence.draftAccepted++;
+    }
+    sequence.draftTokens += item.draft.length;
+    if (item.draft.length > 0) this.#publish(sequence, false);
+  }
+
+  #advancePrompt(item: Work, first: number, logitRow: number, now: number): void {
+    const { sequence } = item;
+    const total = sequence.promptLength;
+    const processed = Math.min(sequence.computed, total);
+    const top = sequence.request.promptLogprobs;
+    if (top !== undefined) {
+      if (first === 0) sequence.scores = [null];
+      for (let i = 0; i < item.rows && first + i + 1 < total; i++) {
+        const token = sequence.tokens[first + i + 1] as number;
+        sequence.scores.push(logprobs(this.#runner.logits(logitRow + i), token, top));
+      }
+    }
+    const done = processed === total;
+    if (done) {
+      sequence.promptDone = now;
+      this.#totals.promptTokens += total - sequence.cachedTokens;
+      this.#totals.cachedTokens += sequence.cachedTokens;
+      this.#publish(sequence, true);
+    }
+    this.#events.push({
+      type: "prompt",
+      id: sequence.request.id,
+      processed,
+      total,
+      cached: sequence.cachedTokens,
+      ...(done && top !== undefined && { scores: sequence.scores }),
+    });
+  }
+
+  #sample(sequence: Sequence, logitRow: number): number {
+    const { request, chain } = sequence;
+    const logits = this.#runner.logits(logitRow);
+    const token = chain.sample(logits);
+    const score = request.logprobs === undefined ? undefined : this.#score(sequence, logits, token);
+    chain.accept(token);
+    sequence.tokens.push(token);
+    this.#totals.generatedTokens++;
+    this.#events.push({
+      type: "token",
+      id: request.id,
+      token,
+      ...(score && { score }),
+    });
+    if (request.endTokens.includes(token)) sequence.finished = "stop";
+    else if (sequence.generated >= request.maxTokens) sequence.finished = "length";
+    else if (sequence.tokens.length > this.#runner.contextLength) sequence.finished = "length";
+    return token;
+  }
+
+  #score(sequence: Sequence, logits: Float32Array, token: number): ScoredToken {
+    const { request, chain } = sequence;
+    const count = request.logprobs ?? 0;
+    if (!request.postSamplingProbabilities) return logprobs(logits, token, count);
+    const top = chain.probabilities(count);
+    const own = top.find((other) => other.token === token);
+    return { token, logprob: own?.logprob ?? 0, top };
+  }
+
+  /** Makes full pages (and with `partial` the last one) known to the prefix tree. */
+  #publish(sequence: Sequence, partial: boolean): void {
+    if (!sequence.usesCache) return;
+    const size = this.#pages.pagePositions;
+    const full = Math.floor(sequence.computed / size);
+    const last = partial ? Math.ceil(sequence.computed / size) : full;
+    // Only the last known page can be partial: it is published again with what has come since.
+    const known = sequence.nodes.length;
+    const first = (sequence.nodes[known - 1]?.tokens.length ?? size) < size ? known - 1 : known;
+    for (let i = first; i < last; i++) {
+      const end = Math.min((i + 1) * size, sequence.computed);
+      this.#publishPage(sequence, i, sequence.tokens.slice(i * size, end));
+    }
+  }
+
+  #publishPage(sequence: Sequence, index: number, tokens: readonly number[]): void {
+    const page = sequence.pages[index];
+    assert(page !== undefined, "a computed position has a page");
+    const node = this.#pages.publish(page, tokens, sequence.nodes[index - 1], sequence.salt);
+    if (node.page !== page) {
+      // The same tokens after the same prefix are there already, and the same bits with them.
+      sequence.pages[index] = node.page;
+      this.#pages.release(page);
+    }
+    sequence.nodes[index] = node;
+  }
+
+  #finish(sequence: Sequence, reason: FinishReason): void {
+    if (sequence.computed > 0) this.#publish(sequence, true);
+    this.#scheduler.remove(sequence);
+    this.#sequences.delete(sequence.request.id);
+    const timings = sequence.timings(performance.now());
+    this.#events.push({ type: "done", id: sequence.request.id, reason, timings });
+  }
+}
+
+/** Rows (from the first of this step) whose logits the sequence needs. */
+function wantedLogits(item: Work): readonly number[] {
+  const { sequence, rows, draft } = item;
+  const total = rows + draft.length;
+  const scored = sequence.request.promptLogprobs !== undefined && !sequence.promptDone;
+  if (scored) return Array.from({ length: total }, (_, i) => i);
+  const first = sequence.computed + rows === sequence.tokens.length ? rows - 1 : total;
+  return Array.from({ length: total - first }, (_, i) => first + i);
+}
+
+function stepSequence(item: Work): StepPlan["sequences"][number] {
+  const { sequence, rows, draft } = item;
+  const first = sequence.computed;
+  return {
+    tokens: [...sequence.tokens.slice(first, first + rows), ...draft],
+    position: first,
+    pages: sequence.pages,
+    logits: wantedLogits(item),
+  };
+}

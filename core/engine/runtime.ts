@@ -1,0 +1,231 @@
+// Makes a model runnable: kernels chosen, weights packed, KV pages allocated, the tape recorded.
+import { freemem } from "node:os";
+import { WrinkleFreeError } from "../errors.ts";
+import { type Model, openModel } from "../model.ts";
+import { pagePositions } from "../native/abi.ts";
+import type { Host, Pool } from "../native/host.ts";
+import { kvLayerBytes } from "../native/kv.ts";
+import { openKernels } from "../native/select.ts";
+import type { Registry } from "../registry.ts";
+import { KernelTable } from "../tape/kernels.ts";
+import { TapeRecorder } from "../tape/recorder.ts";
+import { type StepPlan, Tape } from "../tape/tape.ts";
+import { WeightPacker } from "../tape/weights.ts";
+import type { StepRunner } from "./engine.ts";
+import type { ModelInfo } from "./protocol.ts";
+
+export type KvTypeName = "f16" | "q8_0";
+
+export interface RuntimeOptions {
+  /** Model file or checkpoint folder. */
+  readonly model: string;
+  /** Positions a sequence may have; default: what the model was trained for, at most 4096. */
+  readonly contextLength?: number;
+  /** Default: the machine's cores. */
+  readonly threads?: number;
+  /** Rows (tokens) of one step. */
+  readonly maxRows?: number;
+  readonly maxSequences?: number;
+  /** Bytes of KV pages; default: room for maxSequences full contexts, within half the free memory. */
+  readonly kvMemory?: number;
+  readonly cacheTypeK?: KvTypeName;
+  readonly cacheTypeV?: KvTypeName;
+  /** Ternary execution layout; default: the best of the chosen kernels. */
+  readonly layout?: string;
+  /** Forces one instruction set ("generic", "avx2", "avx512", "neon"). */
+  readonly isa?: string;
+  readonly weightScale?: "direct" | "inverse";
+  readonly progress?: (loadedBytes: number, totalBytes: number) => void;
+}
+
+export const runtimeDefaults = {
+  contextLength: 4096,
+  maxRows: 512,
+  maxSequences: 64,
+} as const;
+
+/** Bytes of logits kept at most; bounds how many prompt tokens are scored in one step. */
+const logitBytes = 64 << 20;
+/** Largest contexts in elements of the page table; far past any model's. */
+const kvTypes: Record<KvTypeName, number> = { f16: 0, q8_0: 1 };
+
+export class Runtime implements StepRunner {
+  readonly model: Model;
+  readonly tape: Tape;
+  readonly info: ModelInfo;
+  readonly vocabulary: number;
+  readonly contextLength: number;
+  readonly pages: number;
+  readonly pagePositions = pagePositions;
+  readonly kernels: KernelTable;
+  readonly #host: Host;
+  readonly #pool: Pool;
+  readonly #weights: WeightPacker;
+  readonly #kv: number;
+  readonly #pageBytes: number;
+
+  constructor(parts: {
+    model: Model;
+    tape: Tape;
+    info: ModelInfo;
+    kernels: KernelTable;
+    host: Host;
+    pool: Pool;
+    weights: WeightPacker;
+    kv: number;
+    pages: number;
+    pageBytes: number;
+  }) {
+    this.model = parts.model;
+    this.tape = parts.tape;
+    this.info = parts.info;
+    this.kernels = parts.kernels;
+    this.vocabulary = parts.model.hyperparameters.vocabulary;
+    this.contextLength = parts.tape.limits.contextLength;
+    this.pages = parts.pages;
+    this.#host = parts.host;
+    this.#pool = parts.pool;
+    this.#weights = parts.weights;
+    this.#kv = parts.kv;
+    this.#pageBytes = parts.pageBytes;
+  }
+
+  run(plan: StepPlan, timed = false): void {
+    this.tape.run(plan, timed);
+  }
+
+  logits(index: number): Float32Array {
+    return this.tape.logits(index);
+  }
+
+  copyPage(to: number, from: number): void {
+    const bytes = this.#pageBytes;
+    this.#host.copy(this.#kv + to * bytes, this.#kv + from * bytes, bytes);
+  }
+
+  [Symbol.dispose](): void {
+    this.#host.destroyPool(this.#pool);
+    this.tape[Symbol.dispose]();
+    this.#weights[Symbol.dispose]();
+    this.#host.free(this.#kv, this.pages * this.#pageBytes);
+    this.model[Symbol.dispose]();
+  }
+}
+
+/** Opens a model for running. Throws `bad_file`, `unsupported`, `out_of_memory`, `usage`. */
+export async function openRuntime(options: RuntimeOptions, registry: Registry): Promise<Runtime> {
+  const model = await openModel(options.model, registry, { weightScale: options.weightScale });
+  try {
+    return await makeRuntime(model, options, registry);
+  } catch (error) {
+    model[Symbol.dispose]();
+    throw error;
+  }
+}
+
+async function makeRuntime(
+  model: Model,
+  options: RuntimeOptions,
+  registry: Registry,
+): Promise<Runtime> {
+  const { host, entries, isa } = openKernels(registry.kernels, { isa: options.isa });
+  const hp = model.hyperparameters;
+  const threads = options.threads ?? navigator.hardwareConcurrency;
+  const pool = host.createPool(threads);
+  const kernels = new KernelTable(entries);
+  const contextLength =
+    options.contextLength ?? Math.min(hp.contextLength, runtimeDefaults.contextLength);
+  const typeK = kvTypes[options.cacheTypeK ?? "f16"];
+  const typeV = kvTypes[options.cacheTypeV ?? "f16"];
+  const pageBytes = hp.layers * kvLayerBytes(hp.kvHeads, hp.headDim, typeK, typeV);
+  const maxSequences = options.maxSequences ?? runtimeDefaults.maxSequences;
+  const pages = pageCount(options, contextLength, pageBytes, maxSequences);
+  const kv = host.alloc(pages * pageBytes);
+  const maxRows = Math.min(options.maxRows ?? runtimeDefaults.maxRows, contextLength);
+  const rowsOfLogits = Math.floor(logitBytes / (hp.vocabulary * 4));
+  const total = [...model.tensors.values()].reduce(
+    (sum, tensor) => sum + tensor.parts.reduce((own, part) => own + part.byteLength, 0),
+    0,
+  );
+  let loaded = 0;
+  const weights = new WeightPacker(model, host, pool, kernels, {
+    layout: options.layout,
+    progress: (bytes) => {
+      loaded += bytes;
+      options.progress?.(loaded, total);
+    },
+  });
+  const limits = {
+    maxRows: Math.max(maxRows, maxSequences),
+    maxLogitRows: Math.max(maxSequences, Math.min(maxRows, rowsOfLogits)),
+    contextLength,
+    kv,
+    pageBytes,
+    kvTypeK: typeK,
+    kvTypeV: typeV,
+    maxSequences,
+  };
+  const recorder = new TapeRecorder(model, weights, kernels, host, limits);
+  model.architecture.record(recorder);
+  const tape = new Tape(recorder, host, pool, limits, pagePositions);
+  const layout = kernels.ternaryLayout(options.layout).format;
+  const info = describeModel(model, { contextLength, threads, isa, layout, bytes: total });
+  return new Runtime({ model, tape, info, kernels, host, pool, weights, kv, pages, pageBytes });
+}
+
+/** Pages of the pool: always room for one full context. */
+function pageCount(
+  options: RuntimeOptions,
+  contextLength: number,
+  pageBytes: number,
+  maxSequences: number,
+): number {
+  const perContext = Math.ceil(contextLength / pagePositions);
+  const memory = options.kvMemory ?? Math.floor(freemem() / 2);
+  const pages = Math.min(perContext * maxSequences, Math.floor(memory / pageBytes));
+  if (pages < perContext) {
+    const mib = (bytes: number): number => Math.ceil(bytes / (1 << 20));
+    throw new WrinkleFreeError(
+      "out_of_memory",
+      `a context of ${contextLength} tokens needs ${mib(perContext * pageBytes)} MiB of KV cache, ` +
+        `${mib(memory)} MiB are given`,
+      { flag: "--ctx-size", hint: "Lower --ctx-size, raise --kv-memory, or use --cache-type-k q8_0." },
+    );
+  }
+  return pages;
+}
+
+function describeModel(
+  model: Model,
+  own: { contextLength: number; threads: number; isa: string; layout: string; bytes: number },
+): ModelInfo {
+  const hp = model.hyperparameters;
+  const formats = new Map<string, number>();
+  let parameters = 0;
+  for (const tensor of model.tensors.values()) {
+    const count = tensor.shape.reduce((product, size) => product * size, 1);
+    parameters += count;
+    if (tensor.ternary) formats.set(tensor.format, (formats.get(tensor.format) ?? 0) + count);
+  }
+  const main = [...formats].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "float";
+  const name = model.metadata["general.name"];
+  return {
+    path: model.path,
+    name: typeof name === "string" ? name : (model.path.split("/").pop() ?? model.path),
+    architecture: hp.architecture,
+    parameters,
+    bytes: own.bytes,
+    contextLength: own.contextLength,
+    trainedContextLength: hp.contextLength,
+    vocabulary: hp.vocabulary,
+    hidden: hp.hidden,
+    layers: hp.layers,
+    heads: hp.heads,
+    kvHeads: hp.kvHeads,
+    experts: hp.experts,
+    quantization: main,
+    isa: own.isa,
+    layout: own.layout,
+    threads: own.threads,
+  };
+}

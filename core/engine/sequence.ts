@@ -1,0 +1,76 @@
+// One sequence being served: its tokens, pages, sampler and clock.
+import type { SamplerChain } from "../sampling/chain.ts";
+import type { PageNode } from "./pages.ts";
+import type { FinishReason, GenerateRequest, ScoredToken, Timings } from "./protocol.ts";
+
+/** State of a request inside the engine. Plain bookkeeping: the scheduler and engine change it. */
+export class Sequence {
+  readonly request: GenerateRequest;
+  readonly chain: SamplerChain;
+  /** Prompt and generated ids. */
+  readonly tokens: number[];
+  readonly promptLength: number;
+  /** Order of arrival; ties of priority go to the older one. */
+  readonly order: number;
+  readonly arrival: number;
+  /** Tokens whose keys and values are in the pages. */
+  computed = 0;
+  pages: number[] = [];
+  /** The prefix tree's node of each page that it knows. */
+  nodes: PageNode[] = [];
+  /** Prompt tokens that came from the cache when it was admitted first. */
+  cachedTokens = 0;
+  /** When it was first admitted, when its prompt was done (ms, 0 = not yet). */
+  started = 0;
+  promptDone = 0;
+  /** Scores of prompt tokens so far (promptLogprobs). */
+  scores: (ScoredToken | null)[] = [];
+  draftTokens = 0;
+  draftAccepted = 0;
+  finished: FinishReason | undefined;
+
+  constructor(request: GenerateRequest, chain: SamplerChain, order: number, now: number) {
+    this.request = request;
+    this.chain = chain;
+    this.tokens = [...request.prompt];
+    this.promptLength = request.prompt.length;
+    this.order = order;
+    this.arrival = now;
+  }
+
+  get generated(): number {
+    return this.tokens.length - this.promptLength;
+  }
+
+  /** Tokens still to be computed before the next one can be sampled. */
+  get remaining(): number {
+    return this.tokens.length - this.computed;
+  }
+
+  /** Whether only the last sampled token is missing: the sequence decodes. */
+  get decoding(): boolean {
+    return this.generated > 0 && this.remaining === 1;
+  }
+
+  get usesCache(): boolean {
+    return this.request.cachePrompt !== false;
+  }
+
+  get salt(): string {
+    return this.request.cacheSalt ?? "";
+  }
+
+  timings(now: number): Timings {
+    const promptEnd = this.promptDone || now;
+    return {
+      promptTokens: this.promptLength - this.cachedTokens,
+      cachedTokens: this.cachedTokens,
+      promptMs: this.started ? promptEnd - this.started : 0,
+      generatedTokens: this.generated,
+      generatedMs: this.promptDone ? now - this.promptDone : 0,
+      queueMs: (this.started || now) - this.arrival,
+      draftTokens: this.draftTokens,
+      draftAccepted: this.draftAccepted,
+    };
+  }
+}

@@ -1,0 +1,121 @@
+// The loop inside the engine's Worker: drain the inbox, step, post what happened; sleep when idle.
+import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
+import { WrinkleFreeError } from "../errors.ts";
+import type { Registry } from "../registry.ts";
+import { createChainFactory } from "./chains.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
+import type { FromEngine, PlainError, ToEngine, WorkerSettings } from "./messages.ts";
+import { openRuntime, type Runtime, runtimeDefaults } from "./runtime.ts";
+
+/** What the client passes to the Worker. */
+export interface WorkerData {
+  readonly settings: WorkerSettings;
+  readonly port: MessagePort;
+  /** Int32 [1], counted up with every message, so that the Worker can sleep on it. */
+  readonly wake: SharedArrayBuffer;
+}
+
+export const engineDefaults: EngineOptions = {
+  maxRows: runtimeDefaults.maxRows,
+  maxLogitRows: runtimeDefaults.maxSequences,
+  maxSequences: runtimeDefaults.maxSequences,
+  maxStepMs: 250,
+  queueLimit: 1024,
+  maxDraft: 0,
+};
+
+/** Engine options within what the runtime's tape was recorded for. */
+export function engineOptions(runtime: Runtime, wanted: Partial<EngineOptions>): EngineOptions {
+  const { maxRows, maxLogitRows, maxSequences } = runtime.tape.limits;
+  return { ...engineDefaults, ...wanted, maxRows, maxLogitRows, maxSequences };
+}
+
+/** Runs until the client says close. `makeRegistry` loads the plugins on this side. */
+export async function runEngineWorker(
+  makeRegistry: (plugins: readonly string[]) => Promise<Registry>,
+): Promise<void> {
+  const { settings, port, wake } = workerData as WorkerData;
+  const post = (message: FromEngine): void => port.postMessage(message);
+  let runtime: Runtime;
+  let engine: Engine;
+  try {
+    const registry = await makeRegistry(settings.plugins);
+    let shown = 0;
+    runtime = await openRuntime(
+      {
+        ...settings.runtime,
+        progress: (loaded, total) => {
+          if (loaded - shown < total / 100) return;
+          shown = loaded;
+          post({ type: "progress", loaded, total });
+        },
+      },
+      registry,
+    );
+    const chains = createChainFactory(registry, runtime.model);
+    engine = new Engine(runtime, chains, engineOptions(runtime, settings.engine));
+  } catch (error) {
+    post({ type: "failed", error: plainError(error) });
+    port.close();
+    return;
+  }
+  post({ type: "ready", info: runtime.info });
+  loop(engine, port, new Int32Array(wake), post);
+  runtime[Symbol.dispose]();
+  port.close();
+}
+
+function loop(
+  engine: Engine,
+  port: MessagePort,
+  wake: Int32Array,
+  post: (message: FromEngine) => void,
+): void {
+  for (;;) {
+    const before = Atomics.load(wake, 0);
+    for (;;) {
+      const received = receiveMessageOnPort(port) as { message: ToEngine } | undefined;
+      if (!received) break;
+      if (received.message.type === "close") return;
+      handle(engine, received.message, post);
+    }
+    if (engine.idle) {
+      Atomics.wait(wake, 0, before);
+      continue;
+    }
+    const events = engine.step();
+    if (events.length > 0) post({ type: "events", events });
+  }
+}
+
+function handle(engine: Engine, message: ToEngine, post: (message: FromEngine) => void): void {
+  switch (message.type) {
+    case "add":
+      try {
+        engine.add(message.request);
+      } catch (error) {
+        post({ type: "refused", id: message.request.id, error: plainError(error) });
+      }
+      return;
+    case "cancel":
+      engine.cancel(message.id);
+      return;
+    case "stats":
+      post({ type: "stats", call: message.call, stats: engine.stats });
+      return;
+    case "clear":
+      post({ type: "cleared", call: message.call, pages: engine.clearCache() });
+      return;
+    case "close":
+      return;
+  }
+}
+
+export function plainError(error: unknown): PlainError {
+  if (error instanceof WrinkleFreeError) {
+    const { cause: _cause, ...details } = error.details;
+    return { code: error.code, message: error.message, details };
+  }
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: "internal", message, details: {} };
+}

@@ -1,0 +1,47 @@
+// The op implementations at hand: entries of all libraries that fit this CPU, the best of each first.
+import { WrinkleFreeError } from "../errors.ts";
+import type { NativeEntry } from "../native/library.ts";
+
+/** Layouts that hold ternary weights are named t2, t5, ... */
+const ternaryLayoutName = /^t\d/;
+
+export class KernelTable {
+  readonly #entries: readonly NativeEntry[];
+
+  /** Entries in order of preference of their libraries; among equals the higher priority wins. */
+  constructor(entries: readonly NativeEntry[]) {
+    this.#entries = [...entries].sort((a, b) => b.priority - a.priority);
+  }
+
+  find(op: string, format = ""): NativeEntry | undefined {
+    return this.#entries.find((entry) => entry.op === op && entry.format === format);
+  }
+
+  /** Like `find`, but throws `plugin` where no library offers the op. */
+  get(op: string, format = ""): NativeEntry {
+    const entry = this.find(op, format);
+    if (entry) return entry;
+    const what = format === "" ? op : `${op} (${format})`;
+    throw new WrinkleFreeError("plugin", `no kernel library offers the op ${what}`, {
+      hint: "Build the kernels with `npm run setup`.",
+    });
+  }
+
+  /** The layout that ternary linears are packed to: the named one, or the one of highest priority. */
+  ternaryLayout(name?: string): NativeEntry {
+    const layouts = this.ternaryLayouts();
+    const found = name === undefined ? layouts[0] : layouts.find((entry) => entry.format === name);
+    if (found) return found;
+    const names = layouts.map((entry) => entry.format).join(", ");
+    throw new WrinkleFreeError("usage", `no ternary layout ${name ?? ""}: there are ${names}`, {
+      flag: "--layout",
+    });
+  }
+
+  ternaryLayouts(): readonly NativeEntry[] {
+    const layouts = this.#entries.filter(
+      (entry) => entry.op === "linear" && ternaryLayoutName.test(entry.format),
+    );
+    return layouts;
+  }
+}

@@ -1,0 +1,236 @@
+// A finished tape: native ops with resolved addresses, the step header, and one call that runs them.
+import { assert } from "../errors.ts";
+import { layouts } from "../native/abi.ts";
+import type { Host, Pool } from "../native/host.ts";
+import { dataView, floatView, u32View } from "../native/memory.ts";
+import { writeStruct } from "../native/struct.ts";
+import { type ActivationBuffer, planBuffers, type Ref } from "./plan.ts";
+import type { RecordedOp, TapeLimits, TapeRecorder } from "./recorder.ts";
+
+/** The rows of one step, as the scheduler cut them. */
+export interface StepPlan {
+  readonly sequences: readonly StepSequence[];
+}
+
+/** One sequence's rows in a step. */
+export interface StepSequence {
+  /** Token ids, first one at `position`. */
+  readonly tokens: readonly number[];
+  readonly position: number;
+  /** Page numbers covering positions 0..position + tokens.length - 1. */
+  readonly pages: readonly number[];
+  /** Rows (from the sequence's first in this step) whose logits are wanted, ascending. */
+  readonly logits: readonly number[];
+}
+
+/** Time one op took, summed over the steps that were timed. */
+export interface OpTime {
+  readonly name: string;
+  readonly label: string;
+  readonly nanoseconds: number;
+}
+
+const bytesOfTimes = 8;
+
+export class Tape {
+  readonly vocabulary: number;
+  readonly limits: TapeLimits & { readonly maxSequences: number };
+  readonly #ops: readonly RecordedOp[];
+  readonly #host: Host;
+  readonly #pool: Pool;
+  readonly #regions: { address: number; bytes: number }[] = [];
+  readonly #opsAddress: number;
+  readonly #step: number;
+  readonly #times: number;
+  readonly #stepView: DataView;
+  readonly #arrays: Readonly<Record<StepArray, Uint32Array>>;
+  readonly #maxPages: number;
+  readonly #logits: number;
+  readonly #logitStride: number;
+  /** Bytes of activations. */
+  readonly arenaBytes: number;
+
+  constructor(
+    recorder: TapeRecorder,
+    host: Host,
+    pool: Pool,
+    limits: TapeLimits & { readonly maxSequences: number },
+    pagePositions: number,
+  ) {
+    this.#ops = recorder.ops;
+    this.#host = host;
+    this.#pool = pool;
+    this.limits = limits;
+    this.vocabulary = recorder.model.hyperparameters.vocabulary;
+    finishNorms(recorder.ops);
+    setLifetimes(recorder.ops);
+    this.arenaBytes = planBuffers(recorder.buffers);
+    const arena = this.#allocate(this.arenaBytes);
+    this.#opsAddress = this.#allocate(recorder.ops.length * layouts.Op.size);
+    this.#encodeOps(arena);
+    this.#maxPages = Math.ceil(limits.contextLength / pagePositions);
+    const sizes: Record<StepArray, number> = {
+      tokens: limits.maxRows,
+      positions: limits.maxRows,
+      row_sequence: limits.maxRows,
+      sequence_rows: limits.maxSequences + 1,
+      pages: limits.maxSequences * this.#maxPages,
+      logit_index: limits.maxLogitRows,
+    };
+    this.#step = this.#allocate(layouts.Step.size);
+    this.#stepView = dataView(this.#step, layouts.Step.size);
+    this.#times = this.#allocate(recorder.ops.length * bytesOfTimes);
+    const addresses: Record<string, number> = {};
+    const arrays: Record<string, Uint32Array> = {};
+    for (const [name, length] of Object.entries(sizes)) {
+      addresses[name] = this.#allocate(length * 4);
+      arrays[name] = u32View(addresses[name], length);
+    }
+    this.#arrays = arrays as Record<StepArray, Uint32Array>;
+    writeStruct(this.#stepView, 0, layouts.Step, {
+      rows: 0,
+      sequences: 0,
+      logit_rows: 0,
+      max_pages: this.#maxPages,
+      ...addresses,
+    });
+    const logits = recorder.logitsBuffer;
+    this.#logits = arena + logits.offset;
+    this.#logitStride = logits.bytesPerRow / 4;
+  }
+
+  /** Runs one step. Afterwards `logits(i)` is the i-th wanted row. Sizes must be within the limits. */
+  run(plan: StepPlan, timed = false): void {
+    const { rows, logitRows } = this.#writeStep(plan);
+    assert(rows > 0, "a step has rows");
+    const view = this.#stepView;
+    view.setUint32(layouts.Step.fields.rows.offset, rows, true);
+    view.setUint32(layouts.Step.fields.sequences.offset, plan.sequences.length, true);
+    view.setUint32(layouts.Step.fields.logit_rows.offset, logitRows, true);
+    this.#host.run(
+      this.#pool,
+      this.#opsAddress,
+      this.#ops.length,
+      this.#step,
+      timed ? this.#times : 0,
+    );
+  }
+
+  /** The i-th wanted row of the last step: float32 [vocabulary], valid until the next step. */
+  logits(index: number): Float32Array {
+    assert(index >= 0 && index < this.limits.maxLogitRows, "logit row within limits");
+    return floatView(this.#logits + index * this.#logitStride * 4, this.vocabulary);
+  }
+
+  /** The recorded ops, one line each, with what they read. */
+  listing(): string[] {
+    return this.#ops.map((op, i) => {
+      const format = op.entry.format === "" ? "" : ` ${op.entry.format}`;
+      const shape = op.args.n === undefined ? "" : ` [${op.args.n} x ${op.args.k}]`;
+      return `${String(i).padStart(4)}  ${op.name}${format}  ${op.label}${shape}`;
+    });
+  }
+
+  /** Time per op over the steps run with `timed`, in recorded order. */
+  times(): OpTime[] {
+    const view = dataView(this.#times, this.#ops.length * bytesOfTimes);
+    return this.#ops.map((op, i) => ({
+      name: op.name,
+      label: op.label,
+      nanoseconds: Number(view.getBigUint64(i * bytesOfTimes, true)),
+    }));
+  }
+
+  [Symbol.dispose](): void {
+    for (const region of this.#regions) this.#host.free(region.address, region.bytes);
+    this.#regions.length = 0;
+  }
+
+  #allocate(bytes: number): number {
+    const size = Math.max(64, bytes);
+    const address = this.#host.alloc(size);
+    this.#regions.push({ address, bytes: size });
+    return address;
+  }
+
+  #encodeOps(arena: number): void {
+    const view = dataView(this.#opsAddress, this.#ops.length * layouts.Op.size);
+    const structs = layouts as unknown as Record<string, typeof layouts.Op>;
+    this.#ops.forEach((op, i) => {
+      const struct = structs[op.struct];
+      assert(struct, `the abi has a struct ${op.struct}`);
+      const base = i * layouts.Op.size;
+      const { run, units, grain } = op.entry;
+      writeStruct(view, base, layouts.Op, { run, units, grain, tag: i });
+      const args: Record<string, number> = {};
+      for (const [name, value] of Object.entries(op.args)) args[name] = resolve(value, arena);
+      writeStruct(view, base + layouts.Op.fields.args.offset, struct, args);
+    });
+  }
+
+  #writeStep(plan: StepPlan): { rows: number; logitRows: number } {
+    const { maxRows, maxLogitRows, maxSequences } = this.limits;
+    assert(plan.sequences.length <= maxSequences, "sequences within limits");
+    const arrays = this.#arrays;
+    let rows = 0;
+    let logitRows = 0;
+    plan.sequences.forEach((sequence, s) => {
+      const count = sequence.tokens.length;
+      assert(count > 0 && rows + count <= maxRows, "rows within limits");
+      assert(sequence.pages.length <= this.#maxPages, "pages within the context");
+      assert(logitRows + sequence.logits.length <= maxLogitRows, "logit rows within limits");
+      arrays.sequence_rows[s] = rows;
+      arrays.pages.set(sequence.pages, s * this.#maxPages);
+      for (const row of sequence.logits) arrays.logit_index[logitRows++] = rows + row;
+      for (let i = 0; i < count; i++) {
+        const token = sequence.tokens[i] as number;
+        assert(token >= 0 && token < this.vocabulary, `token ${token} within the vocabulary`);
+        arrays.tokens[rows] = token;
+        arrays.positions[rows] = sequence.position + i;
+        arrays.row_sequence[rows] = s;
+        rows++;
+      }
+    });
+    arrays.sequence_rows[plan.sequences.length] = rows;
+    return { rows, logitRows };
+  }
+}
+
+type StepArray =
+  | "tokens"
+  | "positions"
+  | "row_sequence"
+  | "sequence_rows"
+  | "pages"
+  | "logit_index";
+
+function resolve(value: number | Ref, arena: number): number {
+  if (typeof value === "number") return value;
+  assert(value.buffer.offset >= 0, "every buffer that an op names is planned");
+  return arena + value.buffer.offset + value.offset;
+}
+
+/** A norm whose float32 result nobody reads writes its int8 twin only. */
+function finishNorms(ops: readonly RecordedOp[]): void {
+  const read = new Set<ActivationBuffer>();
+  for (const op of ops) for (const buffer of op.reads) read.add(buffer);
+  for (const op of ops) {
+    const out = op.args.out;
+    if (op.name !== "norm" || out === undefined || typeof out === "number") continue;
+    if (read.has(out.buffer)) continue;
+    op.args.out = 0;
+    op.writes.delete(out.buffer);
+  }
+}
+
+function setLifetimes(ops: readonly RecordedOp[]): void {
+  ops.forEach((op, i) => {
+    for (const buffer of [...op.reads, ...op.writes]) {
+      if (buffer.first < 0) buffer.first = i;
+      buffer.last = Math.max(buffer.last, i);
+    }
+  });
+  // Logits outlive the step.
+  const last = ops[ops.length - 1];
+  if (last) for (const buffer of last.writes) buffer.last = ops.length;
+}
