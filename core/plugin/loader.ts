@@ -22,6 +22,8 @@ export interface TensorInfo {
   readonly byteLength: number;
   /** Native address of the first byte, valid until the ModelFile is disposed. */
   readonly address: number;
+  /** What the format's bytes do not tell (tl1/tl2 tiles): for TensorData.parameters. */
+  readonly parameters?: Readonly<Record<string, number>>;
 }
 
 /** The parts a tokenizer is built from, as the file states them. */

@@ -15,6 +15,14 @@ export interface TensorData {
   readonly parameters?: Readonly<Record<string, number>>;
 }
 
+/** Ternary values apart from their scales. */
+export interface Trits {
+  /** -1, 0 or 1, row-major. */
+  readonly trits: Int8Array;
+  /** The factor of each group: one a tensor, an expert, a row or a group of a row. */
+  readonly scales: Float32Array;
+}
+
 /** Encodes to and decodes from one storage format. `decode` defines what the bytes mean. */
 export interface Quantizer {
   /** The format's name in the field: "i2_s", "tq2_0", "hf-packed", "f16". */
@@ -30,6 +38,10 @@ export interface Quantizer {
     readonly group?: number;
     /** Whether `encode` returns the scale apart from the bytes and `decode` needs it. */
     readonly separateScale?: boolean;
+    /** Exact decode without a detour over floats; must agree with `decode`. */
+    unpack?(data: TensorData, shape: Shape): Trits;
+    /** Exact encode of trits and their scales; must agree with `encode`. */
+    pack?(weights: Trits, shape: Shape): TensorData;
   };
   /** Encoded size in bytes. Throws `unsupported` with the reason for a shape the format cannot hold. */
   byteLength(shape: Shape, parameters?: Readonly<Record<string, number>>): number;
@@ -37,4 +49,9 @@ export interface Quantizer {
   encode(values: Float32Array, shape: Shape): TensorData;
   /** Decodes to row-major float32 values; ternary ones are exactly -scale, 0 or +scale. */
   decode(data: TensorData, shape: Shape): Float32Array;
+  /**
+   * A ternary format's scales alone, one a group in row-major order (see `ternary.group`): lets the
+   * engine load through a native unpack of the same format without decoding every value here.
+   */
+  scales?(data: TensorData, shape: Shape): Float32Array;
 }

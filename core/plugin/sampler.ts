@@ -22,6 +22,8 @@ export interface SamplerContext {
   readonly seed: number;
   /** Prompt and generated ids so far, oldest first. */
   readonly tokens: readonly number[];
+  /** How many of `tokens` were the prompt. */
+  readonly promptLength: number;
   /** Token ids that end generation. */
   readonly endTokens: ReadonlySet<number>;
   /** Text to token ids without special tokens, for links that take strings (DRY breakers). */
@@ -39,6 +41,10 @@ export interface SamplerLink {
    * it is exact on the k largest logits alone: the head then computes no others.
    */
   readonly keeps?: number;
+  /** The best candidate of what it leaves is the best of what it was given. */
+  readonly monotone?: boolean;
+  /** Set when the link only lowers logits, of at most this many candidates. */
+  readonly lowers?: number;
 }
 
 /** Options are request fields: validated, defaulted and documented from the TypeBox schema. */
@@ -47,6 +53,17 @@ export interface Sampler<O extends TObject = TObject> {
   /** llama.cpp's one-letter name in `samplers`, if it has one. */
   readonly letter?: string;
   readonly options: O;
+  /**
+   * Where it runs when the request's `samplers` does not say: "first" = before all others, always;
+   * "last" = at the end, wherever it is named; "named" = only where named. Default: where llama.cpp
+   * has it, or before the temperature.
+   */
+  readonly place?: "first" | "last" | "named";
+  /**
+   * Set for a sampler that takes the place of the chain: when it has an effect, it runs last, named
+   * or not, after those of place "first" and the samplers with these names.
+   */
+  readonly exclusive?: readonly string[];
   /** Returns undefined when the options leave it without effect. */
   create(options: Static<O>, context: SamplerContext): SamplerLink | undefined;
 }

@@ -1,0 +1,94 @@
+// Reading and writing of half floats and two-bit codes in unaligned bytes.
+import { badCode } from "./ternary.ts";
+
+/** A Float16Array, Float32Array... over the bytes; copies only where they are misaligned. */
+export function alignedBuffer(bytes: Uint8Array, size: number): [ArrayBuffer, number] {
+  const whole = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  return [whole.buffer as ArrayBuffer, whole.byteOffset];
+}
+
+const half = new Float16Array(1);
+const halfBits = new Uint16Array(half.buffer);
+
+export function readHalf(bytes: Uint8Array, offset: number): number {
+  halfBits[0] = (bytes[offset] as number) | ((bytes[offset + 1] as number) << 8);
+  return half[0] as number;
+}
+
+/** Writes `value` as float16, rounded to nearest even. */
+export function writeHalf(bytes: Uint8Array, offset: number, value: number): void {
+  half[0] = value;
+  bytes[offset] = halfBits[0] as number;
+  bytes[offset + 1] = (halfBits[0] as number) >> 8;
+}
+
+export function readFloat(bytes: Uint8Array, offset: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset + offset, 4).getFloat32(0, true);
+}
+
+export function writeFloat(bytes: Uint8Array, offset: number, value: number): void {
+  new DataView(bytes.buffer, bytes.byteOffset + offset, 4).setFloat32(0, value, true);
+}
+
+/**
+ * Blocks of 4 * lanes weights in `lanes` bytes: byte p of a block holds the codes (trit + 1) of weights
+ * p, p + lanes, p + 2 lanes, p + 3 lanes, the first in its top bits ("high") or its low ones.
+ */
+export function unpackLanes(
+  format: string,
+  bytes: Uint8Array,
+  from: number,
+  trits: Int8Array,
+  to: number,
+  blocks: number,
+  lanes: number,
+  high: boolean,
+): void {
+  const s0 = high ? 6 : 0;
+  const s1 = high ? 4 : 2;
+  const s2 = high ? 2 : 4;
+  const s3 = high ? 0 : 6;
+  let bad = 0;
+  for (let b = 0; b < blocks; b++) {
+    const source = from + b * lanes;
+    const target = to + b * lanes * 4;
+    for (let p = 0; p < lanes; p++) {
+      const byte = bytes[source + p] as number;
+      bad |= byte & (byte >> 1) & 0x55;
+      const at = target + p;
+      trits[at] = ((byte >> s0) & 3) - 1;
+      trits[at + lanes] = ((byte >> s1) & 3) - 1;
+      trits[at + 2 * lanes] = ((byte >> s2) & 3) - 1;
+      trits[at + 3 * lanes] = ((byte >> s3) & 3) - 1;
+    }
+  }
+  if (bad !== 0) badCode(format);
+}
+
+/** The inverse of `unpackLanes`. */
+export function packLanes(
+  trits: Int8Array,
+  from: number,
+  bytes: Uint8Array,
+  to: number,
+  blocks: number,
+  lanes: number,
+  high: boolean,
+): void {
+  const s0 = high ? 6 : 0;
+  const s1 = high ? 4 : 2;
+  const s2 = high ? 2 : 4;
+  const s3 = high ? 0 : 6;
+  for (let b = 0; b < blocks; b++) {
+    const source = from + b * lanes * 4;
+    const target = to + b * lanes;
+    for (let p = 0; p < lanes; p++) {
+      const at = source + p;
+      bytes[target + p] =
+        (((trits[at] as number) + 1) << s0) |
+        (((trits[at + lanes] as number) + 1) << s1) |
+        (((trits[at + 2 * lanes] as number) + 1) << s2) |
+        (((trits[at + 3 * lanes] as number) + 1) << s3);
+    }
+  }
+}

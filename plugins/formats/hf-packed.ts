@@ -1,0 +1,46 @@
+// hf-packed: transformers' offline BitNet; uint8 [out/4, in], row r in bits 2 floor(r / (out/4)).
+import { type Quantizer, WrinkleFreeError } from "../../core/index.ts";
+import { badCode, elements, tensorScales, ternaryQuantizer } from "./ternary.ts";
+
+function quarter(shape: readonly number[]): number {
+  const rows = shape[0] ?? 0;
+  if (shape.length === 2 && rows % 4 === 0 && elements(shape) > 0) return elements(shape) / 4;
+  throw new WrinkleFreeError(
+    "unsupported",
+    `hf-packed stores matrices of 4n rows; shape [${shape}] is not one`,
+  );
+}
+
+export const hfPacked: Quantizer = ternaryQuantizer({
+  format: "hf-packed",
+  separateScale: true,
+  byteLength: quarter,
+  unpack(data, shape) {
+    const size = quarter(shape);
+    const trits = new Int8Array(4 * size);
+    const bytes = data.bytes;
+    let bad = 0;
+    for (let i = 0; i < size; i++) {
+      const byte = bytes[i] as number;
+      bad |= byte & (byte >> 1) & 0x55;
+      trits[i] = (byte & 3) - 1;
+      trits[i + size] = ((byte >> 2) & 3) - 1;
+      trits[i + 2 * size] = ((byte >> 4) & 3) - 1;
+      trits[i + 3 * size] = (byte >> 6) - 1;
+    }
+    if (bad !== 0) badCode("hf-packed");
+    return { trits, scales: tensorScales(1, data, shape) };
+  },
+  pack({ trits, scales }, shape) {
+    const size = quarter(shape);
+    const bytes = new Uint8Array(size);
+    for (let i = 0; i < size; i++) {
+      bytes[i] =
+        ((trits[i] as number) + 1) |
+        (((trits[i + size] as number) + 1) << 2) |
+        (((trits[i + 2 * size] as number) + 1) << 4) |
+        (((trits[i + 3 * size] as number) + 1) << 6);
+    }
+    return { bytes, scale: scales.slice() };
+  },
+});
