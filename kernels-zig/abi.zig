@@ -1,11 +1,13 @@
-//! The contract between TypeScript and native code: library table, ops and their arguments, step header.
-//! The single truth: header.zig writes include/wrinklefree.h and core/native/abi.ts from these types.
-//! All structs are little-endian C layout; addresses are u64; every table starts with abi and size so that it can grow.
+//! The contract between TypeScript and native code: library table, ops, arguments, step header.
+//! The single truth: header.zig writes include/wrinklefree.h and core/native/abi.ts from it.
+//! All structs are little-endian C layout; addresses are u64; a table starts with its size so that
+//! it can grow.
 
 /// Version of this contract. A library with another version is refused.
 pub const version: u32 = 1;
 
-/// Positions in one page of the KV cache. Also the block in which attention is reduced (arithmetic depends on it).
+/// Positions in one page of the KV cache. Also the block in which attention is reduced
+/// (arithmetic depends on it).
 pub const page_positions: u32 = 32;
 
 /// Rows of a weight matrix that every packed layout interleaves.
@@ -25,7 +27,8 @@ pub const Step = extern struct {
     tokens: u64,
     /// [rows] u32 position of each row in its sequence.
     positions: u64,
-    /// [rows] u32 index of the row's sequence, 0..sequences-1. Rows of a sequence are adjacent and ascending.
+    /// [rows] u32 index of the row's sequence, 0..sequences-1. Rows of a sequence are adjacent
+    /// and ascending.
     row_sequence: u64,
     /// [sequences + 1] u32 first row of each sequence.
     sequence_rows: u64,
@@ -45,8 +48,15 @@ pub const Thread = extern struct {
 
 /// Units of work that an op has in this step; the executor hands out ranges of them to threads.
 pub const UnitsFn = *const fn (op: *const Op, step: *const Step) callconv(.c) u32;
-/// Does units begin..end-1. Results must not depend on how units are cut or on which thread runs them.
-pub const RunFn = *const fn (op: *const Op, step: *const Step, thread: *const Thread, begin: u32, end: u32) callconv(.c) void;
+/// Does units begin..end-1. Results must not depend on how units are cut or on which thread
+/// runs them.
+pub const RunFn = *const fn (
+    op: *const Op,
+    step: *const Step,
+    thread: *const Thread,
+    begin: u32,
+    end: u32,
+) callconv(.c) void;
 
 pub const args_bytes = 192;
 
@@ -71,40 +81,166 @@ pub const Input = enum(u32) {
     f32 = 0,
     /// [rows][stride] i8 with RowScale[rows] (one scale a token)
     i8_row = 1,
-    /// [rows][stride] i8 with RowScale[rows][ceil(k/block)] (one scale per `block` elements of a token)
+    /// [rows][stride] i8 with RowScale[rows][ceil(k/block)] (one scale per `block` elements of
+    /// a token)
     i8_block = 2,
 };
 
-/// Scale and sum of a quantized activation row (or block of one): x ~ q * inverse, inverse = max(|x|max, 1e-5) / 127.
-pub const RowScale = extern struct { inverse: f32, sum: i32 };
+/// Scale and sum of a quantized activation row (or block of one): x ~ q * inverse, inverse =
+/// max(|x|max, 1e-5) / 127.
+pub const RowScale = extern struct {
+    inverse: f32,
+    sum: i32,
+};
 
 /// Element type of KV pages.
 pub const KvType = enum(u32) { f16 = 0, i8 = 1 };
 
 pub const args = struct {
-    /// out[r] = embedding row of token r, to f32. `table` is [vocab] rows in `format` (EmbedFormat), `row_bytes` apart.
-    pub const Embed = extern struct { table: u64, row_bytes: u64, out: u64, columns: u32, out_stride: u32, format: u32, scale: f32 };
-    /// RMSNorm of each of `groups` runs of `columns` elements of a row, with weight [columns] f32 (0: no weight);
-    /// f32 result to `out` (0: none), i8 result to `q` with RowScale to `q_scale` (0: none; one block of `q_block`, 0 = whole row).
-    /// With epsilon < 0 no normalization: quantize only. rows = logits gathers input row logit_index[i] to output row i.
+    /// out[r] = embedding row of token r, to f32. `table` is [vocab] rows in `format`
+    /// (EmbedFormat), `row_bytes` apart.
+    pub const Embed = extern struct {
+        table: u64,
+        row_bytes: u64,
+        out: u64,
+        columns: u32,
+        out_stride: u32,
+        format: u32,
+        scale: f32,
+    };
+    /// RMSNorm of each of `groups` runs of `columns` elements of a row, with weight [columns]
+    /// f32 (0: no weight);
+    /// f32 result to `out` (0: none), i8 result to `q` with RowScale to `q_scale` (0: none; one
+    /// block of `q_block`, 0 = whole row).
+    /// With epsilon < 0 no normalization: quantize only. rows = logits gathers input row
+    /// logit_index[i] to output row i.
     /// i8 rows are zero-padded to q_stride.
-    pub const Norm = extern struct { in: u64, weight: u64, out: u64, q: u64, q_scale: u64, in_stride: u32, out_stride: u32, q_stride: u32, q_block: u32, columns: u32, groups: u32, epsilon: f32, rows: u32 };
-    /// y = (x W^T) * scale (+ bias) (+ add); W packed by the entry's `pack`. With gate != none, rows of W come as alternating
-    /// blocks of 16 (gate, up) and out has n/2 columns: act(gate) * up. `scale` is f32 [n] (one a row of W), or [n][k/group].
-    pub const Linear = extern struct { x: u64, x_scale: u64, weight: u64, scale: u64, bias: u64, add: u64, out: u64, x_stride: u32, out_stride: u32, add_stride: u32, n: u32, k: u32, group: u32, gate: u32, rows: u32, multiplier: f32, q_block: u32 };
-    /// Rotates `heads_q` heads of q and `heads_k` heads of k in place; table is f32 [context][dimensions/2][2] (cos, sin).
-    pub const Rope = extern struct { q: u64, k: u64, table: u64, q_stride: u32, k_stride: u32, heads_q: u32, heads_k: u32, head_dim: u32, dimensions: u32, interleaved: u32 };
-    /// Writes k and v [rows][kv_heads * head_dim] of this step into the layer's part of the sequence's pages.
-    pub const Store = extern struct { k: u64, v: u64, kv: u64, page_bytes: u64, layer_offset: u64, k_stride: u32, v_stride: u32, kv_heads: u32, head_dim: u32, kv_type_k: u32, kv_type_v: u32 };
-    /// Causal attention over pages; partials (0: none) is scratch for splitting long contexts over threads.
-    pub const Attend = extern struct { q: u64, out: u64, kv: u64, page_bytes: u64, layer_offset: u64, partials: u64, partials_bytes: u64, q_stride: u32, out_stride: u32, heads: u32, kv_heads: u32, head_dim: u32, kv_type_k: u32, kv_type_v: u32, scale: f32 };
-    /// out = a (op) b elementwise: kind 0 a + b * scale, 1 a * b, 2 activation(a), 3 activation(a) * b.
-    pub const Elementwise = extern struct { a: u64, b: u64, out: u64, a_stride: u32, b_stride: u32, out_stride: u32, columns: u32, kind: u32, activation: u32, scale: f32, rows: u32 };
-    /// The k largest of each logit row, descending, ties to the lower id: ids u32 [logit_rows][k], values f32 [logit_rows][k],
+    pub const Norm = extern struct {
+        in: u64,
+        weight: u64,
+        out: u64,
+        q: u64,
+        q_scale: u64,
+        in_stride: u32,
+        out_stride: u32,
+        q_stride: u32,
+        q_block: u32,
+        columns: u32,
+        groups: u32,
+        epsilon: f32,
+        rows: u32,
+    };
+    /// y = (x W^T) * scale (+ bias) (+ add); W packed by the entry's `pack`. With gate != none,
+    /// rows of W come as alternating
+    /// blocks of 16 (gate, up) and out has n/2 columns: act(gate) * up. `scale` is f32 [n] (one
+    /// a row of W), or [n][k/group].
+    pub const Linear = extern struct {
+        x: u64,
+        x_scale: u64,
+        weight: u64,
+        scale: u64,
+        bias: u64,
+        add: u64,
+        out: u64,
+        x_stride: u32,
+        out_stride: u32,
+        add_stride: u32,
+        n: u32,
+        k: u32,
+        group: u32,
+        gate: u32,
+        rows: u32,
+        multiplier: f32,
+        q_block: u32,
+    };
+    /// Rotates `heads_q` heads of q and `heads_k` heads of k in place; table is f32
+    /// [context][dimensions/2][2] (cos, sin).
+    pub const Rope = extern struct {
+        q: u64,
+        k: u64,
+        table: u64,
+        q_stride: u32,
+        k_stride: u32,
+        heads_q: u32,
+        heads_k: u32,
+        head_dim: u32,
+        dimensions: u32,
+        interleaved: u32,
+    };
+    /// Writes k and v [rows][kv_heads * head_dim] of this step into the layer's part of the
+    /// sequence's pages.
+    pub const Store = extern struct {
+        k: u64,
+        v: u64,
+        kv: u64,
+        page_bytes: u64,
+        layer_offset: u64,
+        k_stride: u32,
+        v_stride: u32,
+        kv_heads: u32,
+        head_dim: u32,
+        kv_type_k: u32,
+        kv_type_v: u32,
+    };
+    /// Causal attention over pages; partials (0: none) is scratch for splitting long contexts
+    /// over threads.
+    pub const Attend = extern struct {
+        q: u64,
+        out: u64,
+        kv: u64,
+        page_bytes: u64,
+        layer_offset: u64,
+        partials: u64,
+        partials_bytes: u64,
+        q_stride: u32,
+        out_stride: u32,
+        heads: u32,
+        kv_heads: u32,
+        head_dim: u32,
+        kv_type_k: u32,
+        kv_type_v: u32,
+        scale: f32,
+    };
+    /// out = a (op) b elementwise: kind 0 a + b * scale, 1 a * b, 2 activation(a), 3
+    /// activation(a) * b.
+    pub const Elementwise = extern struct {
+        a: u64,
+        b: u64,
+        out: u64,
+        a_stride: u32,
+        b_stride: u32,
+        out_stride: u32,
+        columns: u32,
+        kind: u32,
+        activation: u32,
+        scale: f32,
+        rows: u32,
+    };
+    /// The k largest of each logit row, descending, ties to the lower id: ids u32
+    /// [logit_rows][k], values f32 [logit_rows][k],
     /// and per row f32 {max, log(sum exp(x - max))}.
-    pub const TopK = extern struct { logits: u64, ids: u64, values: u64, stats: u64, stride: u32, columns: u32, k: u32 };
-    /// Router: logits [rows][experts] to expert ids u32 [rows][top_k] and weights f32 [rows][top_k].
-    pub const Route = extern struct { logits: u64, ids: u64, weights: u64, stride: u32, experts: u32, top_k: u32, kind: u32, normalize: u32, targets: u64 };
+    pub const TopK = extern struct {
+        logits: u64,
+        ids: u64,
+        values: u64,
+        stats: u64,
+        stride: u32,
+        columns: u32,
+        k: u32,
+    };
+    /// Router: logits [rows][experts] to expert ids u32 [rows][top_k] and weights f32
+    /// [rows][top_k].
+    pub const Route = extern struct {
+        logits: u64,
+        ids: u64,
+        weights: u64,
+        stride: u32,
+        experts: u32,
+        top_k: u32,
+        kind: u32,
+        normalize: u32,
+        targets: u64,
+    };
 };
 
 /// Storage of an embedding table.
@@ -118,30 +254,44 @@ pub const PackSource = extern struct {
     k: u32,
 };
 
-/// Packs rows of a matrix (a multiple of 16, but for the last call) into `out`, at the place of `first_row`.
-pub const PackFn = *const fn (source: *const PackSource, first_row: u32, n: u32, out: u64) callconv(.c) void;
+/// Packs rows of a matrix (a multiple of 16, but for the last call) into `out`, at the place of
+/// `first_row`.
+pub const PackFn = *const fn (
+    source: *const PackSource,
+    first_row: u32,
+    n: u32,
+    out: u64,
+) callconv(.c) void;
 /// Bytes of the packed form of [n][k].
 pub const PackedBytesFn = *const fn (n: u32, k: u32) callconv(.c) u64;
-/// Decodes rows first_row..first_row+rows-1 of a stored tensor [n][k] to trits i8 [rows][k]; returns 0, or 1 for an invalid code.
-pub const UnpackFn = *const fn (bytes: u64, n: u32, k: u32, first_row: u32, rows: u32, out: u64) callconv(.c) u32;
+/// Decodes rows first_row..first_row+rows-1 of a stored tensor [n][k] to trits i8 [rows][k];
+/// returns 0, or 1 for an invalid code.
+pub const UnpackFn = *const fn (
+    bytes: u64,
+    n: u32,
+    k: u32,
+    first_row: u32,
+    rows: u32,
+    out: u64,
+) callconv(.c) u32;
 
 /// An op implementation that a library offers.
 pub const Entry = extern struct {
     /// "linear", "norm", ... or "unpack".
     op: [*:0]const u8,
     /// Layout of a linear ("t2", "t5", "f16"...), storage format of an unpack ("i2_s"), else "".
-    format: [*:0]const u8,
-    run: u64,
-    units: u64,
-    packed_bytes: u64,
-    pack: u64,
-    unpack: u64,
+    format: [*:0]const u8 = "",
+    run: ?RunFn = null,
+    units: ?UnitsFn = null,
+    packed_bytes: ?PackedBytesFn = null,
+    pack: ?PackFn = null,
+    unpack: ?UnpackFn = null,
     /// Input (of a linear layout).
-    input: u32,
+    input: Input = .f32,
     /// Higher wins among entries that fit.
-    priority: u32,
-    grain: u32,
-    reserved: u32,
+    priority: u32 = 0,
+    grain: u32 = 1,
+    reserved: u32 = 0,
 };
 
 /// What `wf_library()` returns.
@@ -163,7 +313,8 @@ pub const Host = extern struct {
     size: u32,
     /// Bit set of CPU features, see cpu.zig.
     features: u32,
-    /// Starts a pool of `threads` threads (the caller is thread 0), scratch_bytes each. Returns its address or 0.
+    /// Starts a pool of `threads` threads (the caller is thread 0), scratch_bytes each. Returns
+    /// its address or 0.
     pool_create: *const fn (threads: u32, scratch_bytes: u64) callconv(.c) u64,
     pool_destroy: *const fn (pool: u64) callconv(.c) void,
     /// Runs a tape of `count` Ops; nanoseconds per op are added to times u64[count] unless it is 0.
@@ -175,12 +326,42 @@ pub const Host = extern struct {
     map: *const fn (path: [*:0]const u8, bytes: u64) callconv(.c) i64,
     unmap: *const fn (address: u64, bytes: u64) callconv(.c) void,
     copy: *const fn (to: u64, from: u64, bytes: u64) callconv(.c) void,
-    /// Decodes and packs a whole matrix on all threads: unpack fn (0: values are trits i8 or f32 already), pack fn, PackJob.
+    /// Decodes and packs a whole matrix on all threads: unpack fn (0: values are trits i8 or
+    /// f32 already), pack fn, PackJob.
     pack: *const fn (pool: u64, job: u64) callconv(.c) u32,
-    /// Fills a rope table f32 [positions][dimensions/2][2]: cos and sin of p * theta^(-2i/dimensions) * factor, times magnitude;
+    /// Fills a rope table f32 [positions][dimensions/2][2]: cos and sin of p *
+    /// theta^(-2i/dimensions) * factor, times magnitude;
     /// factors f32 [dimensions/2] divides frequencies (0: none).
-    rope_table: *const fn (out: u64, positions: u32, dimensions: u32, theta: f64, scale: f64, factors: u64, magnitude: f32) callconv(.c) void,
+    rope_table: *const fn (
+        out: u64,
+        positions: u32,
+        dimensions: u32,
+        theta: f64,
+        scale: f64,
+        factors: u64,
+        magnitude: f32,
+    ) callconv(.c) void,
 };
 
-/// Job of Host.pack.
-pub const PackJob = extern struct { source: u64, source_bytes: u64, unpack: u64, pack: u64, out: u64, n: u32, k: u32, first_block: u32, block_step: u32, float: u32, reserved: u32 };
+/// Job of Host.pack: `n` rows of `k` values at `source` become 16-row blocks first_block + b *
+/// block_step of the
+/// packed matrix at `out`. unpack 0: the source holds trits i8 [n][k] (float 0) or f32 [n][k]
+/// (float 1); else it is
+/// a stored tensor that the unpack function decodes to that. Host.pack returns 0, or a PackError.
+pub const PackJob = extern struct {
+    source: u64,
+    source_bytes: u64,
+    unpack: u64,
+    pack: u64,
+    out: u64,
+    n: u32,
+    k: u32,
+    first_block: u32,
+    block_step: u32,
+    float: u32,
+    /// Rows of the whole packed matrix; what the pack function gets as n.
+    total_rows: u32,
+};
+
+/// What Host.pack returns.
+pub const PackError = enum(u32) { none = 0, invalid_code = 1, out_of_memory = 2, invalid_job = 3 };

@@ -1,0 +1,125 @@
+//! Builds one kernel library per ISA from the same sources, and the files generated from abi.zig.
+const std = @import("std");
+
+const Isa = struct { name: []const u8, arch: std.Target.Cpu.Arch, features: Features };
+
+const Features = union(enum) {
+    x86: struct { model: *const std.Target.Cpu.Model, add: []const std.Target.x86.Feature },
+    arm: []const std.Target.aarch64.Feature,
+};
+
+const isas = [_]Isa{
+    .{ .name = "generic", .arch = .x86_64, .features = .{ .x86 = .{
+        .model = &std.Target.x86.cpu.x86_64,
+        .add = &.{},
+    } } },
+    .{ .name = "avx2", .arch = .x86_64, .features = .{ .x86 = .{
+        .model = &std.Target.x86.cpu.x86_64_v3,
+        .add = &.{ .bmi2, .f16c, .fma },
+    } } },
+    .{ .name = "avx512", .arch = .x86_64, .features = .{ .x86 = .{
+        .model = &std.Target.x86.cpu.x86_64_v4,
+        .add = &.{ .bmi2, .f16c, .fma, .avx512vnni, .avx512vbmi, .avx512vbmi2 },
+    } } },
+    .{ .name = "generic", .arch = .aarch64, .features = .{ .arm = &.{} } },
+    .{ .name = "neon", .arch = .aarch64, .features = .{ .arm = &.{ .dotprod, .fullfp16 } } },
+};
+
+pub fn build(b: *std.Build) void {
+    const target = b.standardTargetOptions(.{});
+    const optimize = b.option(std.builtin.OptimizeMode, "optimize", "Default ReleaseFast") orelse
+        .ReleaseFast;
+    for (isas) |isa| {
+        if (isa.arch != target.result.cpu.arch) continue;
+        const library = b.addLibrary(.{
+            .name = b.fmt("wrinklefree-{s}", .{isa.name}),
+            .linkage = .dynamic,
+            .root_module = module(b, isa, target.result.os.tag, null, optimize),
+        });
+        b.installArtifact(library);
+    }
+    addHeader(b);
+    addTests(b, optimize);
+    addNeon(b, optimize);
+}
+
+/// The module kernels-zig/<isa>.zig (or `root`) compiled for an ISA.
+fn module(
+    b: *std.Build,
+    isa: Isa,
+    os: std.Target.Os.Tag,
+    root: ?[]const u8,
+    optimize: std.builtin.OptimizeMode,
+) *std.Build.Module {
+    var query: std.Target.Query = .{ .cpu_arch = isa.arch, .os_tag = os };
+    switch (isa.features) {
+        .x86 => |x86| {
+            query.cpu_model = .{ .explicit = x86.model };
+            query.cpu_features_add = std.Target.x86.featureSet(x86.add);
+        },
+        .arm => |add| {
+            query.cpu_model = .{ .explicit = &std.Target.aarch64.cpu.generic };
+            query.cpu_features_add = std.Target.aarch64.featureSet(add);
+        },
+    }
+    if (os == .linux and root == null) {
+        query.abi = .gnu;
+        // Old enough for every distribution that is still supported.
+        query.glibc_version = .{ .major = 2, .minor = 17, .patch = 0 };
+    } else if (os == .linux) query.abi = .musl;
+    return b.createModule(.{
+        .root_source_file = b.path(root orelse b.fmt("kernels-zig/{s}.zig", .{isa.name})),
+        .target = b.resolveTargetQuery(query),
+        .optimize = optimize,
+        .strip = optimize == .ReleaseFast,
+        // Threads spawned inside a host process need the C library's thread set-up.
+        .link_libc = true,
+    });
+}
+
+/// `zig build header` writes the generated files into the source tree.
+fn addHeader(b: *std.Build) void {
+    const generator = b.addExecutable(.{
+        .name = "header",
+        .root_module = b.createModule(.{
+            .root_source_file = b.path("kernels-zig/header.zig"),
+            .target = b.graph.host,
+            .optimize = .Debug,
+        }),
+    });
+    const update = b.addUpdateSourceFiles();
+    const outputs = [_][2][]const u8{
+        .{ "h", "kernels-zig/include/wrinklefree.h" },
+        .{ "ts", "core/native/abi.ts" },
+    };
+    for (outputs) |output| {
+        const run = b.addRunArtifact(generator);
+        run.addArg(output[0]);
+        update.addCopyFileToSource(run.captureStdOut(.{}), output[1]);
+    }
+    b.step("header", "Write the files generated from abi.zig").dependOn(&update.step);
+}
+
+/// `zig build test` runs the Zig unit tests on the host's best instructions.
+fn addTests(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
+    const tests = b.addTest(.{ .root_module = b.createModule(.{
+        .root_source_file = b.path("kernels-zig/test.zig"),
+        .target = b.graph.host,
+        .optimize = if (optimize == .ReleaseFast) .ReleaseSafe else optimize,
+        .link_libc = true,
+    }) });
+    b.step("test", "Run the Zig unit tests").dependOn(&b.addRunArtifact(tests).step);
+}
+
+/// `zig build test-neon` makes zig-out/bin/hashes-neon, an aarch64 program that prints op hashes.
+fn addNeon(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
+    const step = b.step("test-neon", "Build the aarch64 program that prints the ops' hashes");
+    for (isas) |isa| {
+        if (isa.arch != .aarch64) continue;
+        const program = b.addExecutable(.{
+            .name = b.fmt("hashes-{s}", .{isa.name}),
+            .root_module = module(b, isa, .linux, "kernels-zig/hashes.zig", optimize),
+        });
+        step.dependOn(&b.addInstallArtifact(program, .{}).step);
+    }
+}

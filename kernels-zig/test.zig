@@ -1,0 +1,10 @@
+//! Root of the Zig unit tests.
+pub const isa = "test";
+
+test {
+    _ = @import("executor.zig");
+    _ = @import("memory.zig");
+    _ = @import("rope_table.zig");
+    _ = @import("pool_test.zig");
+    _ = @import("ops/ops.zig");
+}
