@@ -40,10 +40,14 @@ export interface Native {
 
 /**
  * Opens the libraries of `kernels` that this CPU can run. Of those with a runtime the best one is
- * taken (the last in the list that fits), or the one that `isa` names. Throws `not_found` where no
+ * taken (the last in the list that fits), or the one that `isa` (by default WF_ISA) names. Throws `not_found` where no
  * library is built, `unsupported` where `isa` names one that is missing or does not fit.
  */
-export function openNative(kernels: readonly Kernel[], isa = process.env.WF_ISA): Native {
+export function openKernels(
+  kernels: readonly Kernel[],
+  options: { readonly isa?: string } = {},
+): Native {
+  const isa = options.isa ?? process.env.WF_ISA;
   const present = kernels.filter((kernel) => existsSync(pathOf(kernel)));
   const base = present.find((kernel) => (kernel.needs ?? []).length === 0);
   const generic = base && openLibrary(base.library);

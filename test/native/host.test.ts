@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLibrary } from "../../core/native/library.ts";
 import { addressOf, bytesView, floatView } from "../../core/native/memory.ts";
-import { openNative } from "../../core/native/select.ts";
+import { openKernels } from "../../core/native/select.ts";
 import plugin from "../../plugins/kernels-cpu/index.ts";
 
 const kernels = plugin.kernels ?? [];
-const native = openNative(kernels);
+const native = openKernels(kernels);
 const { host } = native;
 const folder = mkdtempSync(join(tmpdir(), "wrinklefree-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -89,19 +89,19 @@ test("pools start and stop; bad thread counts are refused", () => {
 
 test("every library that fits describes itself, and WF_ISA chooses", () => {
   for (const isa of native.isa === "generic" ? ["generic"] : ["generic", native.isa]) {
-    const forced = openNative(kernels, isa);
+    const forced = openKernels(kernels, { isa });
     expect(forced.isa).toBe(isa);
     expect(forced.entries.every((entry) => entry.isa === isa)).toBe(true);
   }
-  expect(() => openNative(kernels, "pentium")).toThrow("WF_ISA=pentium");
+  expect(() => openKernels(kernels, { isa: "pentium" })).toThrow("WF_ISA=pentium");
 });
 
 test("missing and foreign libraries give clear errors", () => {
-  expect(() => openNative([])).toThrow("not built");
-  expect(() => openNative([{ name: "x", library: join(folder, "x.so") }])).toThrow("not built");
+  expect(() => openKernels([])).toThrow("not built");
+  expect(() => openKernels([{ name: "x", library: join(folder, "x.so") }])).toThrow("not built");
   const path = join(folder, "text.so");
   writeFileSync(path, "not a library");
   expect(() => openLibrary(path)).toThrow(`${path} does not load`);
   const odd = { name: "odd", library: kernels[0]!.library, needs: ["quantum"] };
-  expect(() => openNative([...kernels, odd])).toThrow('needs "quantum": unknown feature');
+  expect(() => openKernels([...kernels, odd])).toThrow('needs "quantum": unknown feature');
 });
