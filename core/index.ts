@@ -1,6 +1,10 @@
 // The public face of the core: all that a plugin or an app imports.
-export * from "./errors.ts";
+
+export * from "./discover.ts";
 export type * from "./engine/protocol.ts";
+export * from "./errors.ts";
+export * from "./mapped-file.ts";
+export { nearest } from "./nearest.ts";
 export type * from "./plugin/architecture.ts";
 export type * from "./plugin/kernel.ts";
 export type * from "./plugin/loader.ts";
@@ -8,11 +12,11 @@ export * from "./plugin/plugin.ts";
 export type * from "./plugin/quantizer.ts";
 export type * from "./plugin/router.ts";
 export type * from "./plugin/sampler.ts";
-export type * from "./text/types.ts";
-export * from "./mapped-file.ts";
-export { createTokenizer } from "./text/tokenizer.ts";
+export { Registry } from "./registry.ts";
 export * from "./sampling/candidates.ts";
 export * from "./sampling/chain.ts";
 export * from "./sampling/math.ts";
 export { defaultSamplingOptions, samplingSchema } from "./sampling/options.ts";
 export { Random } from "./sampling/random.ts";
+export { createTokenizer } from "./text/tokenizer.ts";
+export type * from "./text/types.ts";
