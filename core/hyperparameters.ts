@@ -35,14 +35,17 @@ export function readHyperparameters(
   const number = (key: string, fallback?: number): number => {
     const value = metadata[`${architecture}.${key}`];
     if (value === undefined && fallback !== undefined) return fallback;
-    const plain = typeof value === "bigint" ? Number(value) : Array.isArray(value) ? value[0] : value;
-    if (typeof plain !== "number" || !Number.isFinite(plain)) return fail(key, "is missing or not a number");
+    const plain =
+      typeof value === "bigint" ? Number(value) : Array.isArray(value) ? value[0] : value;
+    if (typeof plain !== "number" || !Number.isFinite(plain))
+      return fail(key, "is missing or not a number");
     return plain;
   };
   const count = (key: string, fallback?: number): number => {
     const value = number(key, fallback);
     const limit = (limits as Record<string, number>)[key] ?? 1 << 24;
-    if (!Number.isInteger(value) || value < 0 || value > limit) fail(key, `is ${value}, not in 0..${limit}`);
+    if (!Number.isInteger(value) || value < 0 || value > limit)
+      fail(key, `is ${value}, not in 0..${limit}`);
     return value;
   };
   const positive = (key: string, fallback?: number): number => {
@@ -54,7 +57,8 @@ export function readHyperparameters(
   const heads = positive("attention.head_count");
   const kvHeads = positive("attention.head_count_kv", heads);
   const headDim = positive("attention.key_length", Math.floor(hidden / heads));
-  if (heads % kvHeads !== 0) fail("attention.head_count_kv", `is ${kvHeads}, no divisor of ${heads}`);
+  if (heads % kvHeads !== 0)
+    fail("attention.head_count_kv", `is ${kvHeads}, no divisor of ${heads}`);
   const embedding = shapeOf("token_embd.weight");
   const vocabulary = embedding?.[0] ?? 0;
   if (!embedding || embedding.length !== 2 || embedding[1] !== hidden) {

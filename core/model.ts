@@ -97,9 +97,10 @@ export class Model implements ModelView {
     const info = tensor.parts[part];
     if (!info) throw new WrinkleFreeError("internal", `${name} has no part ${part}`);
     const bytes = this.file.bytes(info.name);
-    if (tensor.scale === undefined) return { bytes };
+    const { parameters } = info;
+    if (tensor.scale === undefined) return { bytes, parameters };
     const own = tensor.parts.length > 1 ? tensor.scale.subarray(part, part + 1) : tensor.scale;
-    return { bytes, scale: own };
+    return { bytes, scale: own, parameters };
   }
 
   /** Row-major float32 values of a tensor (of one part, when stacked from several). */
@@ -113,13 +114,20 @@ export class Model implements ModelView {
     const tensor = this.tensor(name);
     const shape = partShape(tensor);
     const format = tensor.quantizer.ternary;
-    if (format?.unpack) return { ...format.unpack(this.data(name, part), shape), group: format.group };
+    if (format?.unpack)
+      return { ...format.unpack(this.data(name, part), shape), group: format.group };
     const values = this.floats(name, part);
     if (tensor.masters) return ternarize(values, shape);
-    return ternaryFromValues(values, shape, tensor.quantizer.ternary?.group, this.data(name, part).scale, {
-      file: this.path,
-      tensor: name,
-    });
+    return ternaryFromValues(
+      values,
+      shape,
+      tensor.quantizer.ternary?.group,
+      this.data(name, part).scale,
+      {
+        file: this.path,
+        tensor: name,
+      },
+    );
   }
 
   [Symbol.dispose](): void {
@@ -137,7 +145,7 @@ export async function openModel(
   registry: Registry,
   options: OpenModelOptions = {},
 ): Promise<Model> {
-  const loader = await registry.loader(path);
+  const loader = registry.loader(path);
   const file = await loader.open(path);
   try {
     if (file.kind === "gguf") return fromGguf(file, registry);
@@ -173,7 +181,11 @@ function isCompanion(name: string, tensors: ReadonlyMap<string, unknown>): boole
   return false;
 }
 
-function companionScale(file: ModelFile, registry: Registry, name: string): Float32Array | undefined {
+function companionScale(
+  file: ModelFile,
+  registry: Registry,
+  name: string,
+): Float32Array | undefined {
   const base = name.endsWith(".weight") ? name.slice(0, -".weight".length) : name;
   const info = file.tensors.get(`${base}.scale`) ?? file.tensors.get(`${name}_scale`);
   if (!info) return undefined;
@@ -205,7 +217,7 @@ function fromCheckpoint(file: ModelFile, registry: Registry, options: OpenModelO
       hint: "Pass the base model's config with --config FILE.",
     });
   }
-  const architecture = registry.architectureForHuggingFace(config, file.path);
+  const architecture = registry.architectureForHuggingFace(config);
   const mapping = architecture.huggingFace;
   if (!mapping) throw new WrinkleFreeError("internal", "architecture without a mapping");
   const parts = new Map<string, TensorInfo[]>();
@@ -217,7 +229,8 @@ function fromCheckpoint(file: ModelFile, registry: Registry, options: OpenModelO
     parts.set(target.name, list);
   }
   const quantization = (config.quantization_config ?? {}) as Record<string, unknown>;
-  const online = quantization.quant_method === "bitnet" && quantization.quantization_mode === "online";
+  const online =
+    quantization.quant_method === "bitnet" && quantization.quantization_mode === "online";
   const inverse =
     options.weightScale === undefined
       ? quantization.linear_class !== "autobitlinear"

@@ -62,7 +62,11 @@ export function ternaryFromValues(
       if (value === scale) trits[i] = 1;
       else if (value === -scale) trits[i] = -1;
       else {
-        throw new WrinkleFreeError("bad_file", `${where.tensor}: value ${value} is not ternary`, where);
+        throw new WrinkleFreeError(
+          "bad_file",
+          `${where.tensor}: value ${value} is not ternary`,
+          where,
+        );
       }
     }
     scales[g] = scale;

@@ -83,7 +83,7 @@ class WorkerEngineClient implements EngineClient {
         reject(this.#dead);
         for (const stream of this.#streams.values()) fail(stream, this.#dead);
       };
-      this.#worker.on("error", (error) => lost(`the engine stopped: ${error.message}`));
+      this.#worker.on("error", (error) => lost(`the engine stopped: ${String(error)}`));
       this.#worker.on("exit", () => lost("the engine stopped"));
     });
   }

@@ -1,10 +1,10 @@
 // The engine: add requests, cancel them, and step; synchronous, and it knows token ids only.
 import { assert, WrinkleFreeError } from "../errors.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
-import { logprobs } from "../sampling/logprobs.ts";
+import { logprobs } from "../sampling/chain.ts";
 import type { StepPlan } from "../tape/tape.ts";
-import { PagePool } from "./pages.ts";
 import { proposeByLookup } from "./lookup.ts";
+import { PagePool } from "./pages.ts";
 import type {
   EngineEvent,
   EngineStats,
@@ -78,6 +78,18 @@ export class Engine {
       pagesFree: pages.free,
       pagesCached: pages.cached,
       preemptions: this.#scheduler.preemptions,
+      sequences: [...this.#sequences.values()].map((sequence) => ({
+        id: sequence.request.id,
+        state: this.#scheduler.running.includes(sequence)
+          ? sequence.decoding
+            ? "decode"
+            : "prefill"
+          : "waiting",
+        promptTokens: sequence.promptLength,
+        computed: sequence.computed,
+        cached: sequence.cachedTokens,
+        generated: sequence.generated,
+      })),
     };
   }
 

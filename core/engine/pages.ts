@@ -127,7 +127,12 @@ export class PagePool {
    * equal full page is known already, that one is returned with a reference taken, and the caller
    * gives up its own.
    */
-  publish(page: number, tokens: readonly number[], parent: PageNode | undefined, salt: string): PageNode {
+  publish(
+    page: number,
+    tokens: readonly number[],
+    parent: PageNode | undefined,
+    salt: string,
+  ): PageNode {
     assert(tokens.length > 0 && tokens.length <= this.pagePositions, "a page holds 1..n tokens");
     const own = this.#nodes[page];
     const above = parent ?? this.#root(salt);

@@ -1,6 +1,15 @@
 // What goes between a client of the engine and the engine: requests in, events out. Plain data only.
 import type { ErrorCode } from "../errors.ts";
 
+/** What the generated text must match; see core/grammar. */
+export interface ConstraintSource {
+  readonly kind: "gbnf" | "json_schema" | "regex" | "choice";
+  /** The grammar, the schema or list of choices as JSON, the expression. */
+  readonly source: string;
+  /** Acts only from the first of these texts on (tool calls). */
+  readonly lazy?: { readonly triggers: readonly string[] };
+}
+
 /** One sequence to generate. */
 export interface GenerateRequest {
   /** Unique among the engine's live requests. */
@@ -25,6 +34,7 @@ export interface GenerateRequest {
   readonly cachePrompt?: boolean;
   /** Sequences with different salts never share cached pages. */
   readonly cacheSalt?: string;
+  readonly constraint?: ConstraintSource;
   /** Lower runs earlier; default 0. */
   readonly priority?: number;
   /** Milliseconds from arrival to the end; then it ends with reason "timeout". */
@@ -55,10 +65,32 @@ export interface Timings {
 export type FinishReason = "stop" | "length" | "cancelled" | "timeout";
 
 export type EngineEvent =
-  | { readonly type: "prompt"; readonly id: string; readonly processed: number; readonly total: number; readonly cached: number; readonly scores?: readonly (ScoredToken | null)[] }
-  | { readonly type: "token"; readonly id: string; readonly token: number; readonly score?: ScoredToken }
-  | { readonly type: "done"; readonly id: string; readonly reason: FinishReason; readonly timings: Timings }
-  | { readonly type: "error"; readonly id: string; readonly code: ErrorCode; readonly message: string };
+  | {
+      readonly type: "prompt";
+      readonly id: string;
+      readonly processed: number;
+      readonly total: number;
+      readonly cached: number;
+      readonly scores?: readonly (ScoredToken | null)[];
+    }
+  | {
+      readonly type: "token";
+      readonly id: string;
+      readonly token: number;
+      readonly score?: ScoredToken;
+    }
+  | {
+      readonly type: "done";
+      readonly id: string;
+      readonly reason: FinishReason;
+      readonly timings: Timings;
+    }
+  | {
+      readonly type: "error";
+      readonly id: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    };
 
 /** Facts about the loaded model that the HTTP side shows. */
 export interface ModelInfo {
@@ -95,6 +127,17 @@ export interface EngineStats {
   readonly preemptions: number;
   readonly promptMs: number;
   readonly generatedMs: number;
+  readonly sequences: readonly SequenceStats[];
+}
+
+/** One live sequence, for /slots. */
+export interface SequenceStats {
+  readonly id: string;
+  readonly state: "waiting" | "prefill" | "decode";
+  readonly promptTokens: number;
+  readonly computed: number;
+  readonly cached: number;
+  readonly generated: number;
 }
 
 /** How the HTTP side drives an engine, in a Worker or not. */
@@ -104,7 +147,12 @@ export interface EngineClient {
    * Starts a request and yields its events, ending after "done". Throws WrinkleFreeError:
    * context_exceeded, overloaded, bad_request. Leaving the loop, or aborting, cancels it.
    */
-  generate(request: Omit<GenerateRequest, "id">, options?: { signal?: AbortSignal }): AsyncIterableIterator<EngineEvent>;
+  generate(
+    request: Omit<GenerateRequest, "id">,
+    options?: { signal?: AbortSignal },
+  ): AsyncIterableIterator<EngineEvent>;
   stats(): Promise<EngineStats>;
+  /** Forgets cached prefixes that nobody uses; returns the pages freed. */
+  clearCache(): Promise<number>;
   close(): Promise<void>;
 }

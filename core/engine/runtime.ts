@@ -5,6 +5,7 @@ import { type Model, openModel } from "../model.ts";
 import { pagePositions } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
 import { kvLayerBytes } from "../native/kv.ts";
+import type { Region } from "../native/memory.ts";
 import { openKernels } from "../native/select.ts";
 import type { Registry } from "../registry.ts";
 import { KernelTable } from "../tape/kernels.ts";
@@ -61,7 +62,7 @@ export class Runtime implements StepRunner {
   readonly #host: Host;
   readonly #pool: Pool;
   readonly #weights: WeightPacker;
-  readonly #kv: number;
+  readonly #kv: Region;
   readonly #pageBytes: number;
 
   constructor(parts: {
@@ -72,7 +73,7 @@ export class Runtime implements StepRunner {
     host: Host;
     pool: Pool;
     weights: WeightPacker;
-    kv: number;
+    kv: Region;
     pages: number;
     pageBytes: number;
   }) {
@@ -100,14 +101,15 @@ export class Runtime implements StepRunner {
 
   copyPage(to: number, from: number): void {
     const bytes = this.#pageBytes;
-    this.#host.copy(this.#kv + to * bytes, this.#kv + from * bytes, bytes);
+    const base = this.#kv.address;
+    this.#host.copy(base + to * bytes, base + from * bytes, bytes);
   }
 
   [Symbol.dispose](): void {
-    this.#host.destroyPool(this.#pool);
+    this.#pool[Symbol.dispose]();
     this.tape[Symbol.dispose]();
     this.#weights[Symbol.dispose]();
-    this.#host.free(this.#kv, this.pages * this.#pageBytes);
+    this.#kv[Symbol.dispose]();
     this.model[Symbol.dispose]();
   }
 }
@@ -159,7 +161,7 @@ async function makeRuntime(
     maxRows: Math.max(maxRows, maxSequences),
     maxLogitRows: Math.max(maxSequences, Math.min(maxRows, rowsOfLogits)),
     contextLength,
-    kv,
+    kv: kv.address,
     pageBytes,
     kvTypeK: typeK,
     kvTypeV: typeV,
@@ -189,7 +191,10 @@ function pageCount(
       "out_of_memory",
       `a context of ${contextLength} tokens needs ${mib(perContext * pageBytes)} MiB of KV cache, ` +
         `${mib(memory)} MiB are given`,
-      { flag: "--ctx-size", hint: "Lower --ctx-size, raise --kv-memory, or use --cache-type-k q8_0." },
+      {
+        flag: "--ctx-size",
+        hint: "Lower --ctx-size, raise --kv-memory, or use --cache-type-k q8_0.",
+      },
     );
   }
   return pages;

@@ -114,10 +114,10 @@ export class TapeRecorder implements Recorder {
     const out = this.#newActivation(columns, columns);
     return this.#emit("embed", "Embed", weight, [], out, {
       table,
-      row_bytes: rowBytes,
+      rowBytes: rowBytes,
       out: out.ref,
       columns,
-      out_stride: out.stride,
+      outStride: out.stride,
       format: code,
       scale: options.scale ?? 1,
     });
@@ -134,7 +134,7 @@ export class TapeRecorder implements Recorder {
       ...this.#normArguments(x, columns, groups, epsilon),
       weight: address,
       out: out.ref,
-      out_stride: out.stride,
+      outStride: out.stride,
     });
   }
 
@@ -176,11 +176,11 @@ export class TapeRecorder implements Recorder {
       q: a.ref,
       k: b.ref,
       table: this.#ropeTable(options.factors, options.scale ?? 1),
-      q_stride: a.stride,
-      k_stride: b.stride,
-      heads_q: a.columns / headDim,
-      heads_k: b.columns / headDim,
-      head_dim: headDim,
+      qStride: a.stride,
+      kStride: b.stride,
+      headsQ: a.columns / headDim,
+      headsK: b.columns / headDim,
+      headDim,
       dimensions: ropeDimensions,
       interleaved: options.kind === "interleaved" ? 1 : 0,
     });
@@ -201,20 +201,19 @@ export class TapeRecorder implements Recorder {
     const limits = this.#limits;
     const place = {
       kv: limits.kv,
-      page_bytes: limits.pageBytes,
-      layer_offset:
-        options.layer * kvLayerBytes(kvHeads, headDim, limits.kvTypeK, limits.kvTypeV),
-      kv_heads: kvHeads,
-      head_dim: headDim,
-      kv_type_k: limits.kvTypeK,
-      kv_type_v: limits.kvTypeV,
+      pageBytes: limits.pageBytes,
+      layerOffset: options.layer * kvLayerBytes(kvHeads, headDim, limits.kvTypeK, limits.kvTypeV),
+      kvHeads,
+      headDim,
+      kvTypeK: limits.kvTypeK,
+      kvTypeV: limits.kvTypeV,
     };
     this.#emit("store", "Store", `layer ${options.layer}`, [ka, va], undefined, {
       ...place,
       k: ka.ref,
       v: va.ref,
-      k_stride: ka.stride,
-      v_stride: va.stride,
+      kStride: ka.stride,
+      vStride: va.stride,
     });
     const out = this.#newActivation(heads * headDim, heads * headDim);
     const partials = this.#attentionPartials(heads, headDim);
@@ -223,9 +222,9 @@ export class TapeRecorder implements Recorder {
       q: qa.ref,
       out: out.ref,
       partials: partials ? { buffer: partials, offset: 0 } : 0,
-      partials_bytes: partials?.bytesPerRow ?? 0,
-      q_stride: qa.stride,
-      out_stride: out.stride,
+      partialsBytes: partials?.bytesPerRow ?? 0,
+      qStride: qa.stride,
+      outStride: out.stride,
       heads,
       scale: options.scale ?? 1 / Math.sqrt(headDim),
     });
@@ -247,7 +246,10 @@ export class TapeRecorder implements Recorder {
   }
 
   route(_logits: Value, router: string, _shape: RouterShape): Value {
-    throw new WrinkleFreeError("unsupported", `router ${router}: mixtures of experts do not run yet`);
+    throw new WrinkleFreeError(
+      "unsupported",
+      `router ${router}: mixtures of experts do not run yet`,
+    );
   }
 
   experts(): Value {
@@ -268,7 +270,11 @@ export class TapeRecorder implements Recorder {
     });
   }
 
-  #linear(input: Value, weights: readonly string[], options: { add?: Value; scale?: number }): Value[] {
+  #linear(
+    input: Value,
+    weights: readonly string[],
+    options: { add?: Value; scale?: number },
+  ): Value[] {
     const x = this.#own(input);
     const packed = this.#weights.pack(weights, "stack");
     this.#checkInput(x, packed, weights[0] ?? "");
@@ -277,7 +283,7 @@ export class TapeRecorder implements Recorder {
     const label = weights.length > 1 ? `${weights[0]} + ${weights.length - 1}` : (weights[0] ?? "");
     const written = this.#emitLinear(label, x, packed, whole, {
       multiplier: options.scale ?? 1,
-      ...(add && { add: add.ref, add_stride: add.stride }),
+      ...(add && { add: add.ref, addStride: add.stride }),
     });
     if (add) this.#touch(written.producer, add.ref.buffer, "reads");
     return packed.parts.map((part) => ({
@@ -297,21 +303,29 @@ export class TapeRecorder implements Recorder {
     args: OpArguments,
   ): Activation {
     const quantized = packed.entry.input === inputQuantized ? this.#quantize(x) : undefined;
-    const written = this.#emit("linear", "Linear", label, quantized ? [] : [x], out, {
-      x: quantized?.q ?? x.ref,
-      x_scale: quantized?.scale ?? 0,
-      weight: packed.address,
-      scale: packed.scale,
-      bias: packed.bias,
-      out: out.ref,
-      x_stride: quantized?.stride ?? x.stride,
-      out_stride: out.stride,
-      n: packed.n,
-      k: packed.k,
-      group: packed.group,
-      multiplier: 1,
-      ...args,
-    }, packed.entry);
+    const written = this.#emit(
+      "linear",
+      "Linear",
+      label,
+      quantized ? [] : [x],
+      out,
+      {
+        x: quantized?.q ?? x.ref,
+        xScale: quantized?.scale ?? 0,
+        weight: packed.address,
+        scale: packed.scale,
+        bias: packed.bias,
+        out: out.ref,
+        xStride: quantized?.stride ?? x.stride,
+        outStride: out.stride,
+        n: packed.n,
+        k: packed.k,
+        group: packed.group,
+        multiplier: 1,
+        ...args,
+      },
+      packed.entry,
+    );
     if (quantized) {
       this.#touch(written.producer, quantized.q.buffer, "reads");
       this.#touch(written.producer, quantized.scale.buffer, "reads");
@@ -331,7 +345,7 @@ export class TapeRecorder implements Recorder {
       scale: { buffer: scale, offset: 0 },
       stride,
     };
-    const target = { q: quantized.q, q_scale: quantized.scale, q_stride: stride };
+    const target = { q: quantized.q, qScale: quantized.scale, qStride: stride };
     let op = x.producer;
     const fused = op.name === "norm" && op.args.groups === 1;
     if (fused) {
@@ -355,11 +369,11 @@ export class TapeRecorder implements Recorder {
       weight: 0,
       out: 0,
       q: 0,
-      q_scale: 0,
-      in_stride: x.stride,
-      out_stride: 0,
-      q_stride: 0,
-      q_block: 0,
+      qScale: 0,
+      inStride: x.stride,
+      outStride: 0,
+      qStride: 0,
+      qBlock: 0,
       columns,
       groups,
       epsilon,
@@ -381,9 +395,9 @@ export class TapeRecorder implements Recorder {
       a: x.ref,
       b: y?.ref ?? 0,
       out: out.ref,
-      a_stride: x.stride,
-      b_stride: y?.stride ?? 0,
-      out_stride: out.stride,
+      aStride: x.stride,
+      bStride: y?.stride ?? 0,
+      outStride: out.stride,
       columns: x.columns,
       kind,
       activation: options.activation ?? 0,
@@ -411,13 +425,11 @@ export class TapeRecorder implements Recorder {
     const { ropeDimensions, ropeTheta } = this.model.hyperparameters;
     const positions = this.#limits.contextLength;
     const table = this.#weights.allocate(positions * ropeDimensions * 4);
-    this.#host.ropeTable({
-      out: table,
+    this.#host.ropeTable(table, {
       positions,
       dimensions: ropeDimensions,
       theta: ropeTheta,
-      scale: 1,
-      factors: factors === undefined ? 0 : this.#weights.vector(factors, ropeDimensions / 2),
+      factors: factors === undefined ? undefined : this.model.floats(factors),
       magnitude,
     });
     this.#ropeTables.set(key, table);
@@ -476,7 +488,15 @@ export class TapeRecorder implements Recorder {
     args: OpArguments,
     entry: NativeEntry = this.#kernels.get(name),
   ): RecordedOp {
-    const op: RecordedOp = { name, struct, entry, args, label, reads: new Set(), writes: new Set() };
+    const op: RecordedOp = {
+      name,
+      struct,
+      entry,
+      args,
+      label,
+      reads: new Set(),
+      writes: new Set(),
+    };
     this.ops.push(op);
     return op;
   }

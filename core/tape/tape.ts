@@ -2,7 +2,7 @@
 import { assert } from "../errors.ts";
 import { layouts } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
-import { dataView, floatView, u32View } from "../native/memory.ts";
+import { dataView, floatView, type Region, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
 import { type ActivationBuffer, planBuffers, type Ref } from "./plan.ts";
 import type { RecordedOp, TapeLimits, TapeRecorder } from "./recorder.ts";
@@ -38,7 +38,7 @@ export class Tape {
   readonly #ops: readonly RecordedOp[];
   readonly #host: Host;
   readonly #pool: Pool;
-  readonly #regions: { address: number; bytes: number }[] = [];
+  readonly #regions: Region[] = [];
   readonly #opsAddress: number;
   readonly #step: number;
   readonly #times: number;
@@ -72,10 +72,10 @@ export class Tape {
     const sizes: Record<StepArray, number> = {
       tokens: limits.maxRows,
       positions: limits.maxRows,
-      row_sequence: limits.maxRows,
-      sequence_rows: limits.maxSequences + 1,
+      rowSequence: limits.maxRows,
+      sequenceRows: limits.maxSequences + 1,
       pages: limits.maxSequences * this.#maxPages,
-      logit_index: limits.maxLogitRows,
+      logitIndex: limits.maxLogitRows,
     };
     this.#step = this.#allocate(layouts.Step.size);
     this.#stepView = dataView(this.#step, layouts.Step.size);
@@ -90,8 +90,8 @@ export class Tape {
     writeStruct(this.#stepView, 0, layouts.Step, {
       rows: 0,
       sequences: 0,
-      logit_rows: 0,
-      max_pages: this.#maxPages,
+      logitRows: 0,
+      maxPages: this.#maxPages,
       ...addresses,
     });
     const logits = recorder.logitsBuffer;
@@ -106,7 +106,7 @@ export class Tape {
     const view = this.#stepView;
     view.setUint32(layouts.Step.fields.rows.offset, rows, true);
     view.setUint32(layouts.Step.fields.sequences.offset, plan.sequences.length, true);
-    view.setUint32(layouts.Step.fields.logit_rows.offset, logitRows, true);
+    view.setUint32(layouts.Step.fields.logitRows.offset, logitRows, true);
     this.#host.run(
       this.#pool,
       this.#opsAddress,
@@ -142,15 +142,14 @@ export class Tape {
   }
 
   [Symbol.dispose](): void {
-    for (const region of this.#regions) this.#host.free(region.address, region.bytes);
+    for (const region of this.#regions) region[Symbol.dispose]();
     this.#regions.length = 0;
   }
 
   #allocate(bytes: number): number {
-    const size = Math.max(64, bytes);
-    const address = this.#host.alloc(size);
-    this.#regions.push({ address, bytes: size });
-    return address;
+    const region = this.#host.alloc(Math.max(64, bytes));
+    this.#regions.push(region);
+    return region.address;
   }
 
   #encodeOps(arena: number): void {
@@ -179,30 +178,24 @@ export class Tape {
       assert(count > 0 && rows + count <= maxRows, "rows within limits");
       assert(sequence.pages.length <= this.#maxPages, "pages within the context");
       assert(logitRows + sequence.logits.length <= maxLogitRows, "logit rows within limits");
-      arrays.sequence_rows[s] = rows;
+      arrays.sequenceRows[s] = rows;
       arrays.pages.set(sequence.pages, s * this.#maxPages);
-      for (const row of sequence.logits) arrays.logit_index[logitRows++] = rows + row;
+      for (const row of sequence.logits) arrays.logitIndex[logitRows++] = rows + row;
       for (let i = 0; i < count; i++) {
         const token = sequence.tokens[i] as number;
         assert(token >= 0 && token < this.vocabulary, `token ${token} within the vocabulary`);
         arrays.tokens[rows] = token;
         arrays.positions[rows] = sequence.position + i;
-        arrays.row_sequence[rows] = s;
+        arrays.rowSequence[rows] = s;
         rows++;
       }
     });
-    arrays.sequence_rows[plan.sequences.length] = rows;
+    arrays.sequenceRows[plan.sequences.length] = rows;
     return { rows, logitRows };
   }
 }
 
-type StepArray =
-  | "tokens"
-  | "positions"
-  | "row_sequence"
-  | "sequence_rows"
-  | "pages"
-  | "logit_index";
+type StepArray = "tokens" | "positions" | "rowSequence" | "sequenceRows" | "pages" | "logitIndex";
 
 function resolve(value: number | Ref, arena: number): number {
   if (typeof value === "number") return value;

@@ -3,7 +3,7 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Host, Pool } from "../native/host.ts";
 import type { NativeEntry } from "../native/library.ts";
-import { addressOf, floatView } from "../native/memory.ts";
+import { addressOf, floatView, type Region } from "../native/memory.ts";
 import type { KernelTable } from "./kernels.ts";
 
 /** Rows of W that every layout interleaves (abi.block_rows). */
@@ -49,7 +49,7 @@ export class WeightPacker {
   readonly #pool: Pool;
   readonly #kernels: KernelTable;
   readonly #layout: string | undefined;
-  readonly #regions: { address: number; bytes: number }[] = [];
+  readonly #regions: Region[] = [];
   readonly #progress: (bytes: number) => void;
   /** Bytes of native memory that packed weights take. */
   bytes = 0;
@@ -139,7 +139,7 @@ export class WeightPacker {
   }
 
   [Symbol.dispose](): void {
-    for (const region of this.#regions) this.#host.free(region.address, region.bytes);
+    for (const region of this.#regions) region[Symbol.dispose]();
     this.#regions.length = 0;
   }
 
@@ -167,14 +167,20 @@ export class WeightPacker {
   }
 
   #allocate(bytes: number): number {
-    const size = Math.max(bytes, 64);
-    const address = this.#host.alloc(size);
-    this.#regions.push({ address, bytes: size });
-    this.bytes += size;
-    return address;
+    const region = this.#host.alloc(Math.max(bytes, 64));
+    this.#regions.push(region);
+    this.bytes += region.bytes;
+    return region.address;
   }
 
-  #packPart(part: Part, entry: NativeEntry, out: number, n: number, k: number, ternary: boolean): void {
+  #packPart(
+    part: Part,
+    entry: NativeEntry,
+    out: number,
+    n: number,
+    k: number,
+    ternary: boolean,
+  ): void {
     const tensor = this.#model.tensor(part.name);
     const info = tensor.parts[part.index];
     assert(info, "the part exists");
@@ -184,16 +190,16 @@ export class WeightPacker {
       out,
       n: part.rows,
       k,
-      first_block: part.firstBlock,
-      block_step: part.blockStep,
+      firstBlock: part.firstBlock,
+      blockStep: part.blockStep,
       float: ternary ? 0 : 1,
-      total_rows: n,
+      totalRows: n,
     };
     if (unpack) {
       const bad = this.#host.pack(this.#pool, {
         ...job,
         source: info.address,
-        source_bytes: info.byteLength,
+        sourceBytes: info.byteLength,
         unpack: unpack.unpack,
       });
       if (bad !== 0) {
@@ -210,7 +216,7 @@ export class WeightPacker {
       this.#host.pack(this.#pool, {
         ...job,
         source: addressOf(values),
-        source_bytes: values.byteLength,
+        sourceBytes: values.byteLength,
         unpack: 0,
       });
     }
