@@ -57,8 +57,19 @@ export interface Recorder {
   linear(input: Value, weights: readonly string[]): Value[];
   /** activation(x Wgate^T) * (x Wup^T) in one pass. */
   gated(input: Value, gate: string, up: string, activation: Gate): Value;
-  /** Rotates q and k by position; "half" pairs (i, i + d/2), "interleaved" pairs (2i, 2i + 1). */
-  rope(q: Value, k: Value, options: { kind: "half" | "interleaved"; factors?: string; scale?: number }): void;
+  /**
+   * Rotates q and k by position; "half" pairs (i, i + d/2), "interleaved" pairs (2i, 2i + 1). Base
+   * frequencies are divided by `factors` (a tensor's name, or d/2 values); cos and sin times `scale`.
+   */
+  rope(
+    q: Value,
+    k: Value,
+    options: {
+      kind: "half" | "interleaved";
+      factors?: string | Float32Array;
+      scale?: number;
+    },
+  ): void;
   /** Stores k and v in the layer's pages and attends causally. */
   attend(q: Value, k: Value, v: Value, options: { layer: number; scale?: number }): Value;
   add(a: Value, b: Value, options?: { scale?: number }): Value;

@@ -48,19 +48,23 @@ export const iq1_bn: Quantizer = ternaryQuantizer({
     const rowBytes = 2 + (columnsOf(shape) / block) * iq1Bytes;
     return (elements(shape) / columnsOf(shape)) * rowBytes;
   },
-  unpack({ bytes }, shape) {
+  scales({ bytes }, shape) {
+    const rowBytes = 2 + (columnsOf(shape) / block) * iq1Bytes;
+    const scales = new Float32Array(elements(shape) / columnsOf(shape));
+    for (let row = 0; row < scales.length; row++) scales[row] = readHalf(bytes, row * rowBytes);
+    return scales;
+  },
+  trits({ bytes }, shape) {
     const columns = columnsOf(shape);
     const rowBytes = 2 + (columns / block) * iq1Bytes;
     const trits = new Int8Array(elements(shape));
-    const scales = new Float32Array(trits.length / columns);
-    for (let row = 0; row < scales.length; row++) {
-      scales[row] = readHalf(bytes, row * rowBytes);
+    for (let row = 0; row < trits.length / columns; row++) {
       for (let b = 0; b < columns / block; b++) {
         const from = row * rowBytes + 2 + b * iq1Bytes;
         unpackBlock(bytes, from, trits, row * columns + b * block);
       }
     }
-    return { trits, scales };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     requireColumns("iq1_bn", shape, block);
@@ -91,17 +95,21 @@ export const iq2_bn: Quantizer = ternaryQuantizer({
     requireColumns("iq2_bn", shape, block);
     return (elements(shape) / columnsOf(shape)) * (4 + columnsOf(shape) / 4);
   },
-  unpack({ bytes }, shape) {
+  scales({ bytes }, shape) {
+    const rowBytes = 4 + columnsOf(shape) / 4;
+    const scales = new Float32Array(elements(shape) / columnsOf(shape));
+    for (let row = 0; row < scales.length; row++) scales[row] = readFloat(bytes, row * rowBytes);
+    return scales;
+  },
+  trits({ bytes }, shape) {
     const columns = columnsOf(shape);
     const rowBytes = 4 + columns / 4;
     const trits = new Int8Array(elements(shape));
-    const scales = new Float32Array(trits.length / columns);
-    for (let row = 0; row < scales.length; row++) {
+    for (let row = 0; row < trits.length / columns; row++) {
       const from = row * rowBytes;
-      scales[row] = readFloat(bytes, from);
       unpackLanes("iq2_bn", bytes, from + 4, trits, row * columns, columns / block, 16, false);
     }
-    return { trits, scales };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     requireColumns("iq2_bn", shape, block);

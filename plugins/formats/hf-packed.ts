@@ -15,7 +15,8 @@ export const hfPacked: Quantizer = ternaryQuantizer({
   format: "hf-packed",
   separateScale: true,
   byteLength: quarter,
-  unpack(data, shape) {
+  scales: (data, shape) => tensorScales(1, data, shape),
+  trits(data, shape) {
     const size = quarter(shape);
     const trits = new Int8Array(4 * size);
     const bytes = data.bytes;
@@ -29,7 +30,7 @@ export const hfPacked: Quantizer = ternaryQuantizer({
       trits[i + 3 * size] = (byte >> 6) - 1;
     }
     if (bad !== 0) badCode("hf-packed");
-    return { trits, scales: tensorScales(1, data, shape) };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     const size = quarter(shape);

@@ -13,11 +13,12 @@ export const i2_s: Quantizer = ternaryQuantizer({
     requireColumns("i2_s", shape, 128);
     return elements(shape) / 4 + tail;
   },
-  unpack(data, shape) {
+  scales: (data, shape) => tensorScales(readFloat(data.bytes, elements(shape) / 4), data, shape),
+  trits(data, shape) {
     const count = elements(shape);
     const trits = new Int8Array(count);
     unpackLanes("i2_s", data.bytes, 0, trits, 0, count / 128, 32, true);
-    return { trits, scales: tensorScales(readFloat(data.bytes, count / 4), data, shape) };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     requireColumns("i2_s", shape, 128);

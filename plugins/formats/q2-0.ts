@@ -14,13 +14,16 @@ function twoBit(format: string, ggufType: number, group: number): Quantizer {
       requireColumns(format, shape, group);
       return (elements(shape) / group) * groupBytes;
     },
-    unpack({ bytes }, shape) {
+    scales({ bytes }, shape) {
+      const scales = new Float32Array(elements(shape) / group);
+      for (let g = 0; g < scales.length; g++) scales[g] = readHalf(bytes, g * groupBytes);
+      return scales;
+    },
+    trits({ bytes }, shape) {
       const trits = new Int8Array(elements(shape));
-      const scales = new Float32Array(trits.length / group);
       let bad = 0;
-      for (let g = 0, to = 0; g < scales.length; g++) {
+      for (let g = 0, to = 0; g < trits.length / group; g++) {
         const from = g * groupBytes;
-        scales[g] = readHalf(bytes, from);
         for (let i = 2; i < groupBytes; i++, to += 4) {
           const byte = bytes[from + i] as number;
           bad |= byte & (byte >> 1) & 0x55;
@@ -31,7 +34,7 @@ function twoBit(format: string, ggufType: number, group: number): Quantizer {
         }
       }
       if (bad !== 0) badCode(format);
-      return { trits, scales };
+      return trits;
     },
     pack({ trits, scales }, shape) {
       requireColumns(format, shape, group);

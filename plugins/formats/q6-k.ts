@@ -18,7 +18,7 @@ function byteLength(shape: readonly number[]): number {
 /** Rounds half away from zero and clamps to the code's range. */
 function code(value: number): number {
   const rounded = value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
-  return rounded < -32 ? -32 : rounded > 31 ? 31 : rounded;
+  return Math.max(-32, Math.min(31, rounded));
 }
 
 /** Scale of 16 weights that minimizes the squared error weighted by x^2, over 19 candidates (ggml). */

@@ -10,11 +10,12 @@ export const sglang: Quantizer = ternaryQuantizer({
     requireColumns("sglang", shape, 128);
     return elements(shape) / 4;
   },
-  unpack(data, shape) {
+  scales: (data, shape) => tensorScales(1, data, shape),
+  trits(data, shape) {
     const count = elements(shape);
     const trits = new Int8Array(count);
     unpackLanes("sglang", data.bytes, 0, trits, 0, count / 128, 32, true);
-    return { trits, scales: tensorScales(1, data, shape) };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     requireColumns("sglang", shape, 128);

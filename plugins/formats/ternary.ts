@@ -16,7 +16,8 @@ export interface TernaryFormat {
   /** Whether bytes may follow those that `byteLength` tells. */
   readonly padded?: boolean;
   byteLength(shape: Shape, parameters?: Readonly<Record<string, number>>): number;
-  unpack(data: TensorData, shape: Shape): Trits;
+  trits(data: TensorData, shape: Shape): Int8Array;
+  scales(data: TensorData, shape: Shape): Float32Array;
   pack(weights: Trits, shape: Shape): TensorData;
 }
 
@@ -126,7 +127,7 @@ export function ternaryQuantizer(parts: TernaryFormat): Quantizer {
   const unpack = (data: TensorData, shape: Shape): Trits => {
     const wanted = parts.byteLength(shape, data.parameters);
     if (!parts.padded || data.bytes.byteLength < wanted) requireBytes(format, data, wanted);
-    return parts.unpack(data, shape);
+    return { trits: parts.trits(data, shape), scales: parts.scales(data, shape) };
   };
   return {
     format,
@@ -134,6 +135,7 @@ export function ternaryQuantizer(parts: TernaryFormat): Quantizer {
     ternary: { group, separateScale, unpack, pack: parts.pack },
     byteLength: parts.byteLength,
     encode: (values, shape) => parts.pack(tritsOf(format, values, groupSize(shape, group)), shape),
+    scales: (data, shape) => parts.scales(data, shape),
     decode: (data, shape) => valuesOf(unpack(data, shape), groupSize(shape, group)),
   };
 }

@@ -63,7 +63,8 @@ export const tl1: Quantizer = ternaryQuantizer({
     tilesFor(shape, parameters);
     return elements(shape) / 4;
   },
-  unpack(data, shape) {
+  scales: (data, shape) => tensorScales(1, data, shape),
+  trits(data, shape) {
     const tiles = tilesFor(shape, data.parameters);
     const columns = columnsOf(shape);
     const trits = new Int8Array(elements(shape));
@@ -80,7 +81,7 @@ export const tl1: Quantizer = ternaryQuantizer({
         }
       }
     }
-    return { trits, scales: tensorScales(1, data, shape) };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     const tiles = tilesFor(shape);

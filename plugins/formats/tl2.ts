@@ -139,11 +139,12 @@ export const tl2: Quantizer = ternaryQuantizer({
   separateScale: true,
   padded: true,
   byteLength: (shape, parameters) => Math.ceil(layoutOf(shape, parameters).used / 32) * 32,
-  unpack(data, shape) {
+  scales: (data, shape) => tensorScales(1, data, shape),
+  trits(data, shape) {
     const layout = layoutOf(shape, data.parameters);
     const trits = new Int8Array(elements(shape));
     for (let row = 0; row < layout.rows; row++) unpackRow(data.bytes, layout, row, trits);
-    return { trits, scales: tensorScales(1, data, shape) };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     const layout = layoutOf(shape);

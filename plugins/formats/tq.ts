@@ -24,6 +24,13 @@ const tritTable: Int8Array = (() => {
   return table;
 })();
 
+/** The float16 that ends each block. */
+function blockScales(bytes: Uint8Array, blocks: number, blockBytes: number): Float32Array {
+  const scales = new Float32Array(blocks);
+  for (let b = 0; b < blocks; b++) scales[b] = readHalf(bytes, (b + 1) * blockBytes - 2);
+  return scales;
+}
+
 export const tq1_0: Quantizer = ternaryQuantizer({
   format: "tq1_0",
   ggufType: 34,
@@ -32,10 +39,10 @@ export const tq1_0: Quantizer = ternaryQuantizer({
     requireColumns("tq1_0", shape, block);
     return (elements(shape) / block) * tq1Bytes;
   },
-  unpack({ bytes }, shape) {
+  scales: ({ bytes }, shape) => blockScales(bytes, elements(shape) / block, tq1Bytes),
+  trits({ bytes }, shape) {
     const trits = new Int8Array(elements(shape));
-    const scales = new Float32Array(trits.length / block);
-    for (let b = 0; b < scales.length; b++) {
+    for (let b = 0; b < trits.length / block; b++) {
       let to = b * block;
       for (const [first, width, count] of runs) {
         const from = b * tq1Bytes + first;
@@ -46,9 +53,8 @@ export const tq1_0: Quantizer = ternaryQuantizer({
           }
         }
       }
-      scales[b] = readHalf(bytes, b * tq1Bytes + 52);
     }
-    return { trits, scales };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     requireColumns("tq1_0", shape, block);
@@ -82,14 +88,13 @@ export const tq2_0: Quantizer = ternaryQuantizer({
     requireColumns("tq2_0", shape, block);
     return (elements(shape) / block) * tq2Bytes;
   },
-  unpack({ bytes }, shape) {
+  scales: ({ bytes }, shape) => blockScales(bytes, elements(shape) / block, tq2Bytes),
+  trits({ bytes }, shape) {
     const trits = new Int8Array(elements(shape));
-    const scales = new Float32Array(trits.length / block);
-    for (let b = 0; b < scales.length; b++) {
+    for (let b = 0; b < trits.length / block; b++) {
       unpackLanes("tq2_0", bytes, b * tq2Bytes, trits, b * block, 2, 32, false);
-      scales[b] = readHalf(bytes, b * tq2Bytes + 64);
     }
-    return { trits, scales };
+    return trits;
   },
   pack({ trits, scales }, shape) {
     requireColumns("tq2_0", shape, block);

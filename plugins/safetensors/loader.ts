@@ -108,17 +108,12 @@ interface Place {
 }
 
 /** Four rows of a packed matrix share a byte row; SGLang's `qweight` packs along the row instead. */
-function logical(
-  stored: StoredTensor,
-  names: ReadonlyMap<string, Place>,
-): [string, readonly number[]] {
+function logical(stored: StoredTensor): [string, readonly number[]] {
   const [rows, columns] = stored.shape;
   const packed = stored.format === "u8" && stored.shape.length === 2;
   if (!packed || rows === undefined || columns === undefined) return [stored.format, stored.shape];
   if (stored.name.endsWith(".qweight")) return ["sglang", [rows, 4 * columns]];
-  const base = stored.name.replace(/\.weight$/, "");
-  if (base === stored.name && !names.has(`${base}.weight_scale`))
-    return [stored.format, stored.shape];
+  if (!stored.name.endsWith(".weight")) return [stored.format, stored.shape];
   return ["hf-packed", [4 * rows, columns]];
 }
 
@@ -149,7 +144,7 @@ class SafetensorsFile implements ModelFile {
     this.#places = places;
     const tensors = new Map<string, TensorInfo>();
     for (const { file, stored } of places.values()) {
-      const [format, shape] = logical(stored, places);
+      const [format, shape] = logical(stored);
       const { name, byteLength } = stored;
       tensors.set(name, { name, shape, format, byteLength, address: file.address + stored.offset });
     }
