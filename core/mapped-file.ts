@@ -1,5 +1,7 @@
 // Maps a file read-only: a native address for kernels, views on its bytes for TypeScript.
+import { statSync } from "node:fs";
 import { WrinkleFreeError } from "./errors.ts";
+import { addressOf, bytesView } from "./native/memory.ts";
 
 export interface MappedFile {
   readonly path: string;
@@ -11,13 +13,74 @@ export interface MappedFile {
   [Symbol.dispose](): void;
 }
 
-/** Maps `path`. Throws `not_found` when it cannot be read and `bad_file` when it is empty. */
+/** What a native runtime offers: a mapping of any size. */
+interface Mapper {
+  mapFile(path: string): {
+    readonly address: number;
+    readonly bytes: number;
+    [Symbol.dispose](): void;
+  };
+}
+
+/** Bun.mmap's limit. */
+const largest = 2 ** 32;
+let native: Mapper | undefined;
+
+/** Files are mapped by `mapper` from now on; until then by Bun, up to 4 GiB each. */
+export function mapFilesWith(mapper: Mapper): void {
+  native = mapper;
+}
+
+/** Maps `path`. Throws `not_found` when it cannot be read, `bad_file` when it is empty. */
 export function mapFile(path: string): MappedFile {
+  const size = checkedSize(path);
+  return native ? nativeMap(path, native) : bunMap(path, size);
+}
+
+function checkedSize(path: string): number {
+  const fail = (text: string, cause?: unknown): never => {
+    throw new WrinkleFreeError("not_found", `cannot read ${path}: ${text}`, { file: path, cause });
+  };
+  let stat: ReturnType<typeof statSync>;
+  try {
+    stat = statSync(path);
+  } catch (cause) {
+    return fail((cause as Error).message, cause);
+  }
+  if (!stat?.isFile()) return fail("not a file");
+  if (stat.size > 0) return stat.size;
+  throw new WrinkleFreeError("bad_file", `${path} is empty`, {
+    file: path,
+    hint: "Download the file again.",
+  });
+}
+
+function nativeMap(path: string, mapper: Mapper): MappedFile {
+  const region = mapper.mapFile(path);
+  return {
+    path,
+    byteLength: region.bytes,
+    get address() {
+      return region.address;
+    },
+    view: (offset, length) =>
+      length === 0 ? new Uint8Array(0) : bytesView(region.address + offset, length),
+    [Symbol.dispose]: () => region[Symbol.dispose](),
+  };
+}
+
+function bunMap(path: string, size: number): MappedFile {
+  if (size >= largest) {
+    throw new WrinkleFreeError("unsupported", `${path}: 4 GiB or more need the native libraries`, {
+      file: path,
+      hint: "Build them with `npm run setup`.",
+    });
+  }
   let bytes: Uint8Array;
   try {
     bytes = Bun.mmap(path, { shared: true });
   } catch (cause) {
-    throw new WrinkleFreeError("not_found", `cannot read ${path}: ${(cause as Error).message}`, {
+    throw new WrinkleFreeError("not_found", `cannot map ${path}: ${(cause as Error).message}`, {
       file: path,
       cause,
     });
@@ -25,7 +88,7 @@ export function mapFile(path: string): MappedFile {
   return {
     path,
     byteLength: bytes.byteLength,
-    address: 0,
+    address: addressOf(bytes),
     view: (offset, length) => bytes.subarray(offset, offset + length),
     [Symbol.dispose]: () => {},
   };

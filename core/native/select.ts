@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { WrinkleFreeError } from "../errors.ts";
+import { mapFilesWith } from "../mapped-file.ts";
 import type { Kernel } from "../plugin/kernel.ts";
 import { Host } from "./host.ts";
 import { type NativeEntry, type NativeLibrary, openLibrary } from "./library.ts";
@@ -67,7 +68,9 @@ export function openKernels(
   const libraries = [best, ...fitting.filter((library) => library.host === 0)];
   const entries = libraries.flatMap((library) => library.entries);
   const find = (op: string, format = "") => findEntry(entries, op, format);
-  return { host: new Host(best), isa: best.isa, libraries, entries, find };
+  const host = new Host(best);
+  mapFilesWith(host);
+  return { host, isa: best.isa, libraries, entries, find };
 }
 
 function findEntry(entries: readonly NativeEntry[], op: string, format: string) {
