@@ -1,9 +1,13 @@
 // The public face of the core: all that a plugin or an app imports.
 
 export * from "./discover.ts";
+export { type StartEngineOptions, startEngine } from "./engine/client.ts";
+export { Engine, type EngineOptions } from "./engine/engine.ts";
 export type * from "./engine/protocol.ts";
+export { createRuntime, openRuntime, type Runtime, type RuntimeOptions } from "./engine/runtime.ts";
 export * from "./errors.ts";
 export * from "./mapped-file.ts";
+export { Model, type ModelTensor, modelOfFile, type OpenModelOptions, openModel } from "./model.ts";
 export { nearest } from "./nearest.ts";
 export type * from "./plugin/architecture.ts";
 export type * from "./plugin/kernel.ts";
@@ -18,5 +22,12 @@ export * from "./sampling/chain.ts";
 export * from "./sampling/math.ts";
 export { defaultSamplingOptions, samplingSchema } from "./sampling/options.ts";
 export { Random } from "./sampling/random.ts";
+export { type Ternary, ternarize } from "./ternary.ts";
+export { TextStream, type TextStreamOptions } from "./text/stream.ts";
+export {
+  ChatTemplate,
+  type ChatTemplateOptions,
+  type RenderOptions,
+} from "./text/template.ts";
 export { createTokenizer } from "./text/tokenizer.ts";
 export type * from "./text/types.ts";

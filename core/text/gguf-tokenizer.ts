@@ -92,7 +92,7 @@ function specials(
   size: number,
   added: readonly AddedToken[],
   addBosDefault: boolean,
-): Pick<TokenizerParts, "prefix" | "suffix" | "bos" | "endTokens"> {
+): Pick<TokenizerParts, "prefix" | "suffix" | "bos" | "eos" | "endTokens"> {
   const token = (name: string) => tokenId(metadata, `tokenizer.ggml.${name}_token_id`, size);
   const flag = (name: string, fallback: boolean) => {
     const value = metadata[`tokenizer.ggml.${name}`];
@@ -104,7 +104,7 @@ function specials(
   for (const id of [eos, token("eot"), token("eom")]) if (id !== undefined) endTokens.add(id);
   const prefix = bos !== undefined && flag("add_bos_token", addBosDefault) ? [bos] : [];
   const suffix = eos !== undefined && flag("add_eos_token", false) ? [eos] : [];
-  return { prefix, suffix, bos, endTokens };
+  return { prefix, suffix, bos, eos, endTokens };
 }
 
 function tokenId(metadata: Metadata, key: string, size: number): number | undefined {

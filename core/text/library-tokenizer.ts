@@ -46,6 +46,7 @@ export function libraryParts(tokenizer: unknown, config: Json): TokenizerParts {
     prefix,
     suffix,
     bos: bos ?? prefix[0],
+    eos,
     endTokens: ends,
     stripsPrefixSpace: alphabet === "sentencepiece",
   };

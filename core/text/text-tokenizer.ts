@@ -21,6 +21,7 @@ export interface TokenizerParts {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
   readonly bos: number | undefined;
+  readonly eos: number | undefined;
   readonly endTokens: ReadonlySet<number>;
   /** Whole-text decode drops one leading space (SentencePiece's dummy prefix). */
   readonly stripsPrefixSpace?: boolean;
@@ -30,6 +31,7 @@ export interface TokenizerParts {
 export class TextTokenizer implements Tokenizer {
   readonly vocabularySize: number;
   readonly bos: number | undefined;
+  readonly eos: number | undefined;
   readonly endTokens: ReadonlySet<number>;
   readonly addBos: boolean;
   readonly #parts: TokenizerParts;
@@ -49,6 +51,7 @@ export class TextTokenizer implements Tokenizer {
     }
     this.vocabularySize = size;
     this.bos = parts.bos;
+    this.eos = parts.eos;
     this.endTokens = parts.endTokens;
     this.addBos = parts.bos !== undefined && parts.prefix.includes(parts.bos);
   }
