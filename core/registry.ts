@@ -136,8 +136,11 @@ export class Registry {
     return this.#find("architectures", name);
   }
 
-  /** By config.json's `architectures`, then its `model_type`. Throws `unsupported` naming both. */
-  architectureForHuggingFace(config: Readonly<Record<string, unknown>>): Architecture {
+  /** By config.json's `architectures`, then its `model_type`. Throws `unsupported`; `path` names the file. */
+  architectureForHuggingFace(
+    config: Readonly<Record<string, unknown>>,
+    path = "config.json",
+  ): Architecture {
     const listed = Array.isArray(config.architectures) ? config.architectures : [];
     const names = [...listed, config.model_type].filter((name) => typeof name === "string");
     for (const name of names) {
@@ -151,9 +154,10 @@ export class Registry {
     throw new WrinkleFreeError(
       "unsupported",
       names.length === 0
-        ? "config.json names no model family: it has neither architectures nor model_type"
-        : `config.json: no plugin knows the model family ${names.join(" / ")}`,
+        ? `${path} names no model family: it has neither architectures nor model_type`
+        : `${path}: no plugin knows the model family ${names.join(" / ")}`,
       {
+        file: path,
         field: "architectures",
         hint: `${guess === undefined ? "" : `did you mean ${guess}? `}known: ${known.join(", ") || "none"}`,
       },

@@ -1,0 +1,5 @@
+// The list of commands, in the order in which the help shows them.
+import type { Command } from "commander";
+
+/** Each makes its command anew, so that tests can parse more than once. */
+export const commands: readonly (() => Command)[] = [];

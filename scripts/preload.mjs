@@ -1,0 +1,8 @@
+// Runs before `bun test`: sets up a fresh checkout, and says when the kernels are out of date.
+import { setup, state } from "./setup.mjs";
+
+const { packages, kernels } = state();
+if (packages === "missing" || kernels === "missing") setup();
+else if (kernels === "stale") {
+  console.error("the kernels are older than their sources; npm run setup builds them anew");
+}
