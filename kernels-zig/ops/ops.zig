@@ -1,7 +1,9 @@
 //! Every op of the library, in one table.
-const abi = @import("../abi.zig");
+const embed = @import("embed.zig");
+const elementwise = @import("elementwise.zig");
 const linear = @import("linear.zig");
+const norm = @import("norm.zig");
+const rope = @import("rope.zig");
 
-const own = [_]abi.Entry{};
-
-pub const entries = own ++ linear.entries;
+pub const entries = embed.entries ++ norm.entries ++ rope.entries ++ elementwise.entries ++
+    linear.entries;

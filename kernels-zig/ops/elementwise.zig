@@ -1,0 +1,62 @@
+//! Sums, products and activations, element by element.
+const abi = @import("../abi.zig");
+const math = @import("../math.zig");
+const simd = @import("../simd.zig");
+const Lanes = simd.Lanes;
+const lanes = simd.lanes;
+const Args = abi.args.Elementwise;
+
+pub const entries = [_]abi.Entry{
+    .{ .op = "elementwise", .run = run, .units = units, .grain = 1 },
+};
+
+fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
+    const args: *const Args = @ptrCast(&op.args);
+    return if (args.rows == @intFromEnum(abi.Rows.logits)) step.logit_rows else step.rows;
+}
+
+fn run(
+    op: *const abi.Op,
+    _: *const abi.Step,
+    _: *const abi.Thread,
+    begin: u32,
+    end: u32,
+) callconv(.c) void {
+    const args: *const Args = @ptrCast(&op.args);
+    const a: [*]const f32 = @ptrFromInt(args.a);
+    const out: [*]f32 = @ptrFromInt(args.out);
+    for (begin..end) |r| {
+        const x = a + r * args.a_stride;
+        // Without a second operand the first one stands in; its values are not used.
+        const y = if (args.b == 0) x else @as([*]const f32, @ptrFromInt(args.b)) + r * args.b_stride;
+        const target = out + r * args.out_stride;
+        const n = args.columns;
+        var i: usize = 0;
+        while (i + lanes <= n) : (i += lanes) {
+            simd.store(target + i, apply(args, simd.load(x + i), simd.load(y + i)));
+        }
+        if (i < n) {
+            const value = apply(args, simd.loadTail(x + i, n - i), simd.loadTail(y + i, n - i));
+            simd.storeTail(target + i, value, n - i);
+        }
+    }
+}
+
+inline fn apply(args: *const Args, a: Lanes, b: Lanes) Lanes {
+    return switch (args.kind) {
+        0 => simd.fma(b, simd.splat(args.scale), a),
+        1 => a * b,
+        2 => activate(args, a),
+        else => activate(args, a) * b,
+    };
+}
+
+inline fn activate(args: *const Args, x: Lanes) Lanes {
+    return switch (@as(abi.Activation, @enumFromInt(args.activation))) {
+        .none => x,
+        .relu2 => math.relu2(lanes, x),
+        .silu => math.silu(lanes, x),
+        .gelu => math.gelu(lanes, x),
+        .softcap => math.softcap(lanes, x, args.scale),
+    };
+}
