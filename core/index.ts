@@ -8,6 +8,7 @@ export { createRuntime, openRuntime, type Runtime, type RuntimeOptions } from ".
 export * from "./errors.ts";
 export * from "./mapped-file.ts";
 export { Model, type ModelTensor, modelOfFile, type OpenModelOptions, openModel } from "./model.ts";
+export { addressOf } from "./native/memory.ts";
 export { nearest } from "./nearest.ts";
 export type * from "./plugin/architecture.ts";
 export type * from "./plugin/kernel.ts";

@@ -148,12 +148,21 @@ export async function openModel(
   const loader = registry.loader(path);
   const file = await loader.open(path);
   try {
-    if (file.kind === "gguf") return fromGguf(file, registry);
-    return fromCheckpoint(file, registry, options);
+    return modelOfFile(file, registry, options);
   } catch (error) {
     file[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The model in an open file; the model owns the file from then on. */
+export function modelOfFile(
+  file: ModelFile,
+  registry: Registry,
+  options: OpenModelOptions = {},
+): Model {
+  if (file.kind === "gguf") return fromGguf(file, registry);
+  return fromCheckpoint(file, registry, options);
 }
 
 function fromGguf(file: ModelFile, registry: Registry): Model {
@@ -169,7 +178,10 @@ function fromGguf(file: ModelFile, registry: Registry): Model {
   for (const info of file.tensors.values()) {
     if (isCompanion(info.name, file.tensors)) continue;
     const scale = companionScale(file, registry, info.name);
-    tensors.set(info.name, describe(registry, info.name, [info], info.shape, scale, false));
+    tensors.set(
+      info.name,
+      describe(file.path, registry, info.name, [info], info.shape, scale, false),
+    );
   }
   return new Model(file, registry.architecture(name), file.metadata, tensors);
 }
@@ -248,7 +260,7 @@ function fromCheckpoint(file: ModelFile, registry: Registry, options: OpenModelO
     const shape = list.length > 1 ? [list.length, ...first.shape] : first.shape;
     const scales = name.endsWith(".weight") ? parts.get(`${name.slice(0, -7)}.scale`) : undefined;
     const scale = scales && joinScales(file, registry, name, scales, list.length, inverse);
-    tensors.set(name, describe(registry, name, list, shape, scale, online));
+    tensors.set(name, describe(file.path, registry, name, list, shape, scale, online));
   }
   return new Model(file, architecture, mapping.metadata(config), tensors);
 }
@@ -276,7 +288,16 @@ function joinScales(
   return scale;
 }
 
+function noScale(path: string, name: string): WrinkleFreeError {
+  return new WrinkleFreeError("bad_file", `${path}: ${name} has no weight scale`, {
+    file: path,
+    tensor: name,
+    hint: "A packed tensor needs its weight_scale; the checkpoint is incomplete.",
+  });
+}
+
 function describe(
+  path: string,
   registry: Registry,
   name: string,
   parts: readonly TensorInfo[],
@@ -286,6 +307,7 @@ function describe(
 ): ModelTensor {
   const format = parts[0]?.format ?? "";
   const quantizer = registry.quantizer(format);
+  if (quantizer.ternary?.separateScale && !scale) throw noScale(path, name);
   const linear = shape.length >= 2 && name.endsWith(".weight") && !alwaysFloat.test(name);
   const masters = online && linear && quantizer.ternary === undefined;
   return {

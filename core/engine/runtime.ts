@@ -91,8 +91,8 @@ export class Runtime implements StepRunner {
     this.#pageBytes = parts.pageBytes;
   }
 
-  run(plan: StepPlan, timed = false): void {
-    this.tape.run(plan, timed);
+  run(plan: StepPlan): void {
+    this.tape.run(plan);
   }
 
   logits(index: number): Float32Array {
@@ -118,18 +118,19 @@ export class Runtime implements StepRunner {
 export async function openRuntime(options: RuntimeOptions, registry: Registry): Promise<Runtime> {
   const model = await openModel(options.model, registry, { weightScale: options.weightScale });
   try {
-    return await makeRuntime(model, options, registry);
+    return createRuntime(model, options, registry);
   } catch (error) {
     model[Symbol.dispose]();
     throw error;
   }
 }
 
-async function makeRuntime(
+/** Makes an open model runnable; the runtime owns the model from then on. */
+export function createRuntime(
   model: Model,
-  options: RuntimeOptions,
+  options: Omit<RuntimeOptions, "model" | "weightScale">,
   registry: Registry,
-): Promise<Runtime> {
+): Runtime {
   const { host, entries, isa } = openKernels(registry.kernels, { isa: options.isa });
   const hp = model.hyperparameters;
   const threads = options.threads ?? navigator.hardwareConcurrency;
@@ -177,7 +178,7 @@ async function makeRuntime(
 
 /** Pages of the pool: always room for one full context. */
 function pageCount(
-  options: RuntimeOptions,
+  options: Pick<RuntimeOptions, "kvMemory">,
   contextLength: number,
   pageBytes: number,
   maxSequences: number,

@@ -168,7 +168,7 @@ export class TapeRecorder implements Recorder {
   rope(
     q: Value,
     k: Value,
-    options: { kind: "half" | "interleaved"; factors?: string; scale?: number },
+    options: { kind: "half" | "interleaved"; factors?: string | Float32Array; scale?: number },
   ): void {
     const { headDim, ropeDimensions } = this.model.hyperparameters;
     const [a, b] = [this.#own(q), this.#own(k)];
@@ -418,8 +418,9 @@ export class TapeRecorder implements Recorder {
     return this.#partials;
   }
 
-  #ropeTable(factors: string | undefined, magnitude: number): number {
-    const key = `${factors ?? ""}:${magnitude}`;
+  #ropeTable(factors: string | Float32Array | undefined, magnitude: number): number {
+    const divisors = typeof factors === "string" ? this.model.floats(factors) : factors;
+    const key = `${divisors ?? ""}:${magnitude}`;
     const known = this.#ropeTables.get(key);
     if (known !== undefined) return known;
     const { ropeDimensions, ropeTheta } = this.model.hyperparameters;
@@ -429,7 +430,7 @@ export class TapeRecorder implements Recorder {
       positions,
       dimensions: ropeDimensions,
       theta: ropeTheta,
-      factors: factors === undefined ? undefined : this.model.floats(factors),
+      factors: divisors,
       magnitude,
     });
     this.#ropeTables.set(key, table);

@@ -47,6 +47,8 @@ export class Tape {
   readonly #maxPages: number;
   readonly #logits: number;
   readonly #logitStride: number;
+  /** Whether `run` adds up the time of each op. */
+  timed = false;
   /** Bytes of activations. */
   readonly arenaBytes: number;
 
@@ -100,7 +102,7 @@ export class Tape {
   }
 
   /** Runs one step. Afterwards `logits(i)` is the i-th wanted row. Sizes must be within the limits. */
-  run(plan: StepPlan, timed = false): void {
+  run(plan: StepPlan): void {
     const { rows, logitRows } = this.#writeStep(plan);
     assert(rows > 0, "a step has rows");
     const view = this.#stepView;
@@ -112,7 +114,7 @@ export class Tape {
       this.#opsAddress,
       this.#ops.length,
       this.#step,
-      timed ? this.#times : 0,
+      this.timed ? this.#times : 0,
     );
   }
 

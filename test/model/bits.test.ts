@@ -1,0 +1,57 @@
+// One hash of logits: for every ISA, thread count, prefill chunk, and company in the step.
+import { describe, expect, test } from "bun:test";
+import type { Runtime } from "../../core/engine/runtime.ts";
+import { evaluate, hashOf, openFixture } from "../support/runtime.ts";
+
+const model = "gguf/tern-i2_s.gguf";
+const tokens = Array.from({ length: 100 }, (_, i) => (i === 0 ? 4080 : (i * 37 + 11) % 4080));
+
+/** The same prompt in chunks, while three other sequences prefill and decode in the same steps. */
+function inCompany(runtime: Runtime): Float32Array[] {
+  const rows: Float32Array[] = [];
+  const pagesOf = (sequence: number): number[] =>
+    Array.from({ length: 8 }, (_, i) => 8 * sequence + i);
+  const others = [1, 2, 3].map((s) => tokens.map((token) => (token * s + 5) % 4080));
+  for (let at = 0; at < tokens.length; at += 20) {
+    const sequences = others.map((other, i) => ({
+      tokens: other.slice(at, at + 20),
+      position: at,
+      pages: pagesOf(i + 1),
+      logits: [0],
+    }));
+    const own = tokens.slice(at, at + 20);
+    sequences.splice(1, 0, {
+      tokens: own,
+      position: at,
+      pages: pagesOf(0),
+      logits: own.map((_, i) => i),
+    });
+    runtime.run({ sequences });
+    for (let i = 0; i < own.length; i++) rows.push(Float32Array.from(runtime.logits(1 + i)));
+  }
+  return rows;
+}
+
+async function hashes(isa: string, threads: number): Promise<Record<string, string>> {
+  using runtime = await openFixture(model, { isa, threads });
+  const found: Record<string, string> = {};
+  for (const chunk of [1, 7, 64, tokens.length]) {
+    found[`${isa} ${threads} threads, chunks of ${chunk}`] = hashOf(
+      evaluate(runtime, tokens, "all", chunk),
+    );
+  }
+  found[`${isa} ${threads} threads, in company`] = hashOf(inCompany(runtime));
+  return found;
+}
+
+describe("the same bits", () => {
+  test("on every ISA, for 1..3 threads, any chunk, any company", async () => {
+    const isas = process.arch === "x64" ? ["generic", "avx2", "avx512"] : ["generic", "neon"];
+    const all: Record<string, string> = {};
+    for (const isa of isas) {
+      for (const threads of [1, 2, 3]) Object.assign(all, await hashes(isa, threads));
+    }
+    const expected = Object.values(all)[0]!;
+    expect(all).toEqual(Object.fromEntries(Object.keys(all).map((key) => [key, expected])));
+  });
+});
