@@ -1,6 +1,6 @@
 // The Architecture interface: one model family; records its forward step once, at load.
 import type { MetadataValue } from "./loader.ts";
-import type { RouterShape } from "./router.ts";
+import type { RouterShape } from "./routing.ts";
 
 /** Opaque handle of an activation [rows, columns] that an op of the tape writes. */
 export interface Value {

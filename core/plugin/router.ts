@@ -1,21 +1,8 @@
 // The Router interface: chooses the experts of a mixture-of-experts layer, token by token.
 import type { Recorder, Value } from "./architecture.ts";
+import type { RouterShape, Routing } from "./routing.ts";
 
-export interface RouterShape {
-  readonly experts: number;
-  /** Experts chosen for each token, 1..experts. */
-  readonly topK: number;
-  /** Weights sum to one over the chosen experts (softmax over their logits). */
-  readonly normalize: boolean;
-  /** Fixed targets of an identity router. */
-  readonly targets?: readonly number[];
-}
-
-/** The experts of one token, best first, and their weights. */
-export interface Routing {
-  readonly experts: Int32Array;
-  readonly weights: Float32Array;
-}
+export type { RouterShape, Routing };
 
 export interface Router {
   readonly name: string;
