@@ -1,25 +1,7 @@
 // `wrinklefree bench`: speed of a model or of a synthetic one of a real shape, and its tape.
 import { Command, Option } from "commander";
+import type { BenchOptions } from "./options.ts";
 import { shapes } from "./shapes.ts";
-
-export interface BenchOptions {
-  readonly model?: string;
-  readonly shape: string;
-  readonly threads?: number;
-  readonly isa?: string;
-  readonly layout?: string;
-  readonly ctxSize: number;
-  readonly prefill: number[];
-  readonly depth: number[];
-  readonly batch: number[];
-  readonly repetitions: number;
-  readonly steps: number;
-  readonly json?: boolean;
-  readonly tape?: boolean;
-  readonly time?: boolean;
-  readonly cacheTypeK: "f16" | "q8_0";
-  readonly cacheTypeV: "f16" | "q8_0";
-}
 
 const list = (text: string): number[] => text.split(",").map((part) => Number(part));
 

@@ -7,8 +7,9 @@ import {
   type RuntimeOptions,
 } from "../../core/index.ts";
 import { createRegistry } from "../plugins.ts";
-import type { BenchOptions } from "./command.ts";
+
 import { decode, type Measurement, measure, prefill } from "./measure.ts";
+import type { BenchOptions } from "./options.ts";
 import { syntheticFile } from "./shapes.ts";
 
 export async function runBench(options: BenchOptions): Promise<void> {

@@ -4,7 +4,7 @@ import type { SamplerChain } from "../sampling/chain.ts";
 import { logprobs } from "../sampling/chain.ts";
 import type { StepPlan } from "../tape/tape.ts";
 import { proposeByLookup } from "./lookup.ts";
-import { PagePool } from "./pages.ts";
+import { type PageNode, PagePool } from "./pages.ts";
 import type {
   EngineEvent,
   EngineStats,
@@ -14,6 +14,7 @@ import type {
 } from "./protocol.ts";
 import { Scheduler, type SchedulerLimits, type Work } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
+import { readSnapshot, type SnapshotKey, writeSnapshot } from "./snapshot.ts";
 
 /** What the engine runs steps on: the tape of a model, or anything that behaves like one. */
 export interface StepRunner {
@@ -25,6 +26,10 @@ export interface StepRunner {
   /** float32 [vocabulary] of the i-th wanted row, valid until the next run. */
   logits(index: number): Float32Array;
   copyPage(to: number, from: number): void;
+  /** The bytes of a page, to save and restore it. */
+  pageBytes(page: number): Uint8Array;
+  /** Identifies the weights, so that saved pages meet their own model only. */
+  readonly fingerprint: string;
 }
 
 export interface EngineOptions extends SchedulerLimits {
@@ -111,6 +116,46 @@ export class Engine {
   /** Forgets cached prefixes that nobody uses; returns how many pages that freed. */
   clearCache(): number {
     return this.#pages.clear();
+  }
+
+  /**
+   * Writes the cached pages of the longest known prefix of `tokens` to a file. Returns how many
+   * tokens that covers and the file's size; nothing is written for 0 tokens.
+   */
+  saveCache(tokens: readonly number[], path: string): { tokens: number; bytes: number } {
+    const match = this.#pages.match(tokens, tokens.length, "");
+    const nodes = match.partial ? [...match.nodes, match.partial] : match.nodes;
+    if (nodes.length === 0) return { tokens: 0, bytes: 0 };
+    const pages = nodes.map((node) => this.#runner.pageBytes(node.page));
+    const kept = tokens.slice(0, match.tokens);
+    return { tokens: kept.length, bytes: writeSnapshot(path, this.#snapshotKey, kept, pages) };
+  }
+
+  /** Reads saved pages back into the cache. Returns their tokens. Throws `bad_file`, `not_found`. */
+  restoreCache(path: string): number[] {
+    const taken: PageNode[] = [];
+    try {
+      return readSnapshot(path, this.#snapshotKey, (tokens, bytes) => {
+        const page = this.#pages.allocate();
+        if (page === undefined) {
+          throw new WrinkleFreeError("overloaded", "no free pages to restore a cache to");
+        }
+        this.#runner.pageBytes(page).set(bytes);
+        const node = this.#pages.publish(page, tokens, taken.at(-1), "");
+        if (node.page !== page) this.#pages.release(page);
+        taken.push(node);
+      });
+    } finally {
+      for (const node of taken) this.#pages.release(node.page);
+    }
+  }
+
+  get #snapshotKey(): SnapshotKey {
+    return {
+      model: this.#runner.fingerprint,
+      pagePositions: this.#runner.pagePositions,
+      pageBytes: this.#runner.pageBytes(0).length,
+    };
   }
 
   /** Runs one step for every sequence that can move, and returns what happened since the last one. */

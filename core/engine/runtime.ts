@@ -5,7 +5,7 @@ import { type Model, openModel } from "../model.ts";
 import { pagePositions } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
 import { kvLayerBytes } from "../native/kv.ts";
-import type { Region } from "../native/memory.ts";
+import { bytesView, type Region } from "../native/memory.ts";
 import { openKernels } from "../native/select.ts";
 import type { Registry } from "../registry.ts";
 import { KernelTable } from "../tape/kernels.ts";
@@ -45,6 +45,8 @@ export const runtimeDefaults = {
   maxSequences: 64,
 } as const;
 
+/** Bytes at the head of each tensor that the fingerprint reads. */
+const fingerprintBytes = 4096;
 /** Bytes of logits kept at most; bounds how many prompt tokens are scored in one step. */
 const logitBytes = 64 << 20;
 /** Largest contexts in elements of the page table; far past any model's. */
@@ -64,6 +66,7 @@ export class Runtime implements StepRunner {
   readonly #weights: WeightPacker;
   readonly #kv: Region;
   readonly #pageBytes: number;
+  #fingerprint: string | undefined;
 
   constructor(parts: {
     model: Model;
@@ -103,6 +106,26 @@ export class Runtime implements StepRunner {
     const bytes = this.#pageBytes;
     const base = this.#kv.address;
     this.#host.copy(base + to * bytes, base + from * bytes, bytes);
+  }
+
+  pageBytes(page: number): Uint8Array {
+    return bytesView(this.#kv.address + page * this.#pageBytes, this.#pageBytes);
+  }
+
+  /** Hash of the model's metadata and of the head of every tensor: tells weights apart cheaply. */
+  get fingerprint(): string {
+    if (this.#fingerprint) return this.#fingerprint;
+    const hasher = new Bun.CryptoHasher("sha256");
+    const { kvTypeK, kvTypeV } = this.tape.limits;
+    hasher.update(JSON.stringify([this.model.hyperparameters, kvTypeK, kvTypeV]));
+    for (const tensor of this.model.tensors.values()) {
+      for (const part of tensor.parts) {
+        hasher.update(`${part.name} ${part.format} ${part.shape}`);
+        hasher.update(this.model.file.bytes(part.name).subarray(0, fingerprintBytes));
+      }
+    }
+    this.#fingerprint = hasher.digest("hex");
+    return this.#fingerprint;
   }
 
   [Symbol.dispose](): void {

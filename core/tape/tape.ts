@@ -4,8 +4,10 @@ import { layouts } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
 import { dataView, floatView, type Region, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
+import type { TapeLimits } from "./attention.ts";
+import type { RecordedOp } from "./builder.ts";
 import { type ActivationBuffer, planBuffers, type Ref } from "./plan.ts";
-import type { RecordedOp, TapeLimits, TapeRecorder } from "./recorder.ts";
+import type { TapeRecorder } from "./recorder.ts";
 
 /** The rows of one step, as the scheduler cut them. */
 export interface StepPlan {

@@ -1,5 +1,6 @@
 // The scheduler and page pool under random load: every answer equals the request's solo run.
 import { describe, expect, test } from "bun:test";
+import { tmpdir } from "node:os";
 import { Engine, type EngineOptions, type StepRunner } from "../../core/engine/engine.ts";
 import type { EngineEvent, GenerateRequest } from "../../core/engine/protocol.ts";
 import { createSamplerChain } from "../../core/sampling/chain.ts";
@@ -29,6 +30,7 @@ class HashModel implements StepRunner {
   readonly vocabulary = vocabulary;
   readonly contextLength = contextLength;
   readonly pagePositions = pagePositions;
+  readonly fingerprint = "hash model";
   readonly pages: number;
   readonly #memory: Int32Array;
   readonly #logits: Float32Array[] = [];
@@ -64,6 +66,11 @@ class HashModel implements StepRunner {
     const row = this.#logits[index];
     if (!row) throw new Error(`no logit row ${index}`);
     return row;
+  }
+
+  pageBytes(page: number): Uint8Array {
+    const at = page * pagePositions * 4;
+    return new Uint8Array(this.#memory.buffer, at, pagePositions * 4);
   }
 
   copyPage(to: number, from: number): void {
@@ -243,6 +250,37 @@ test("four equal prompts at once are read once", () => {
   }
   while (!engine.idle) engine.step();
   expect(model.rows).toBe(50 + 3);
+});
+
+describe("saved caches", () => {
+  const prompt = Array.from({ length: 29 }, (_, i) => (i * 5) % vocabulary);
+  const request = { prompt, maxTokens: 4, sampling: { temperature: 0 }, endTokens: [] };
+
+  function run(engine: Engine, id: string): Answer {
+    const answers = new Map<string, Answer>();
+    engine.add({ ...request, id });
+    while (!engine.idle) collect(answers, engine.step());
+    return answers.get(id) as Answer;
+  }
+
+  test("a restored cache serves the prompt, with the same answer", async () => {
+    const path = `${tmpdir()}/wf-${process.pid}-cache.bin`;
+    const first = makeEngine(64);
+    const expected = run(first.engine, "a");
+    expect(first.engine.saveCache(prompt, path)).toMatchObject({ tokens: 29 });
+    const second = makeEngine(64);
+    expect(second.engine.restoreCache(path)).toEqual(prompt);
+    expect(run(second.engine, "b").tokens).toEqual(expected.tokens);
+    expect(second.model.rows).toBe(1 + 3);
+    const bytes = await Bun.file(path).bytes();
+    bytes[200] = (bytes[200] as number) ^ 1;
+    await Bun.write(path, bytes);
+    expect(() => makeEngine(64).engine.restoreCache(path)).toThrow("checksum");
+    await Bun.write(path, bytes.subarray(0, 100));
+    expect(() => makeEngine(64).engine.restoreCache(path)).toThrow(path);
+    await Bun.file(path).delete();
+    expect(() => makeEngine(64).engine.restoreCache(path)).toThrow("no saved cache");
+  });
 });
 
 describe("limits", () => {
