@@ -39,6 +39,13 @@ export interface EngineOptions extends SchedulerLimits {
   readonly maxDraft: number;
 }
 
+/** Share of right guesses below which speculation costs more than it brings. */
+const worthwhileRate = 0.35;
+/** What a passed chance to guess adds to the rate, so that it is tried again some time. */
+const patience = 0.01;
+/** Weight of the newest guess in the running rate. */
+const draftSmoothing = 0.3;
+
 /** Makes the sampler chain of a request. Throws `bad_request` naming the option. */
 export type ChainFactory = (request: GenerateRequest) => SamplerChain;
 
@@ -240,7 +247,12 @@ export class Engine {
       this.#runner.contextLength - sequence.tokens.length,
     );
     const most = Math.min(this.#options.maxDraft, left - 1);
-    return most > 0 ? proposeByLookup(sequence.tokens, most) : [];
+    if (most < 1) return [];
+    const draft = proposeByLookup(sequence.tokens, most);
+    if (sequence.draftRate >= worthwhileRate || draft.length === 0) return draft;
+    // Guesses have been wrong: wait a while before the next one.
+    sequence.draftRate += patience;
+    return [];
   }
 
   /** Books what a step computed for one sequence, and samples where its last token was computed. */
@@ -258,6 +270,8 @@ export class Engine {
       this.#finish(sequence, "length");
       return;
     }
+    const before = sequence.draftAccepted;
+    sequence.draftTokens += item.draft.length;
     for (let i = 0; i <= item.draft.length; i++) {
       const token = this.#sample(sequence, logitRow + offset + i);
       if (sequence.finished) {
@@ -269,8 +283,13 @@ export class Engine {
       sequence.computed++;
       sequence.draftAccepted++;
     }
-    sequence.draftTokens += item.draft.length;
-    if (item.draft.length > 0) this.#publish(sequence, false);
+    if (item.draft.length > 0) this.#learnDraft(sequence, item.draft.length, before);
+  }
+
+  #learnDraft(sequence: Sequence, proposed: number, acceptedBefore: number): void {
+    const share = (sequence.draftAccepted - acceptedBefore) / proposed;
+    sequence.draftRate += draftSmoothing * (share - sequence.draftRate);
+    this.#publish(sequence, false);
   }
 
   #advancePrompt(item: Work, first: number, logitRow: number, now: number): void {

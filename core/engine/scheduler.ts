@@ -26,6 +26,8 @@ export type CopyPage = (to: number, from: number) => void;
 
 /** Smallest share of the row budget that a prefilling sequence gets, so that it moves on. */
 const minimumChunk = 32;
+/** Decoding sequences up to which rows of a step are cheap enough to guess ahead. */
+const speculatingSequences = 2;
 /** Weight of the newest measurement in the running mean of milliseconds a row. */
 const smoothing = 0.25;
 
@@ -70,12 +72,15 @@ export class Scheduler {
     const work: Work[] = [];
     let rows = 0;
     let logitRows = 0;
-    for (const sequence of this.running.filter((s) => s.decoding)) {
+    const decoding = this.running.filter((s) => s.decoding);
+    const speculates = decoding.length <= speculatingSequences;
+    for (const sequence of decoding) {
       if (!this.running.includes(sequence)) continue; // preempted for an older one
       if (rows >= this.#limits.maxRows || logitRows >= this.#limits.maxLogitRows) break;
       if (!this.#ensurePages(sequence, sequence.tokens.length)) continue;
       const most = Math.min(this.#limits.maxRows - rows, this.#limits.maxLogitRows - logitRows) - 1;
-      const draft = this.#fitDraft(sequence, propose(sequence).slice(0, Math.max(0, most)));
+      const proposed = speculates ? propose(sequence).slice(0, Math.max(0, most)) : [];
+      const draft = this.#fitDraft(sequence, proposed);
       work.push({ sequence, rows: 1, draft });
       rows += 1 + draft.length;
       logitRows += 1 + draft.length;

@@ -25,6 +25,8 @@ export class Sequence {
   promptDone = 0;
   /** Scores of prompt tokens so far (promptLogprobs). */
   scores: (ScoredToken | null)[] = [];
+  /** Running share of proposed tokens that were right; decides whether to propose again. */
+  draftRate = 0.6;
   draftTokens = 0;
   draftAccepted = 0;
   finished: FinishReason | undefined;
