@@ -182,8 +182,11 @@ pub const args = struct {
         kv_type_k: u32,
         kv_type_v: u32,
     };
-    /// Causal attention over pages; partials (0: none) is scratch for splitting long contexts
-    /// over threads.
+    /// Causal attention over pages: softmax(q k^T * scale) v for each row and head; heads is a
+    /// multiple of kv_heads, 128-fold at most. Where `combined`
+    /// is 1 an "attend_combine" op with the same arguments follows: then the spans of long contexts
+    /// may be split over threads, with `partials` as scratch (f32 [rows][heads][spans][head_dim
+    /// rounded up to 16, + 16], spans of 128 positions; split where that fits partials_bytes).
     pub const Attend = extern struct {
         q: u64,
         out: u64,
@@ -200,6 +203,7 @@ pub const args = struct {
         kv_type_k: u32,
         kv_type_v: u32,
         scale: f32,
+        combined: u32,
     };
     /// out = a (op) b elementwise: kind 0 a + b * scale, 1 a * b, 2 activation(a), 3
     /// activation(a) * b.
@@ -242,6 +246,9 @@ pub const args = struct {
         targets: u64,
     };
 };
+
+/// Route.kind: the top_k largest logits, or fixed `targets` u32 [top_k] (0: experts 0..top_k-1).
+pub const RouteKind = enum(u32) { top_k = 0, fixed = 1 };
 
 /// Storage of an embedding table.
 pub const EmbedFormat = enum(u32) { f32 = 0, f16 = 1, bf16 = 2, q8_0 = 3, q6_k = 4 };

@@ -115,6 +115,30 @@ pub inline fn roundEven(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     return (x + magic) - magic;
 }
 
+pub const ln2_high = 6.93147180369123816490e-01;
+pub const ln2_low = 1.90821492927058770002e-10;
+
+/// Natural logarithm of a positive normal number: 2 atanh((m - 1) / (m + 1)) for the mantissa m in
+/// sqrt(1/2)..sqrt(2), plus the exponent times ln 2.
+pub fn log(x: f64) f64 {
+    var bits: u64 = @bitCast(x);
+    var exponent: i32 = @as(i32, @intCast(bits >> 52 & 0x7ff)) - 1023;
+    bits = bits & ((1 << 52) - 1) | @as(u64, 1023) << 52;
+    var mantissa: f64 = @bitCast(bits);
+    if (mantissa > 1.4142135623730951) {
+        mantissa *= 0.5;
+        exponent += 1;
+    }
+    const s = (mantissa - 1) / (mantissa + 1);
+    const s2 = s * s;
+    // atanh's series: |s| <= 0.1716, so the term after s^25 is below 1e-20.
+    var sum: f64 = 0;
+    comptime var n = 25;
+    inline while (n >= 3) : (n -= 2) sum = (sum + 1.0 / @as(f64, n)) * s2;
+    const e: f64 = @floatFromInt(exponent);
+    return e * ln2_high + (2 * s + (2 * s * sum + e * ln2_low));
+}
+
 test "the software fma equals the exact one, ties and tiny sums included" {
     var random = std.Random.DefaultPrng.init(1);
     const r = random.random();

@@ -1,5 +1,6 @@
 //! Cosines and sines of rotary embeddings, in double precision and the same on every machine.
 const std = @import("std");
+const math = @import("math.zig");
 
 /// See abi.Host.rope_table. Frequency i is scale * theta^(-2i/dimensions) / factors[i] radians a
 /// position.
@@ -15,7 +16,7 @@ pub fn fill(
     const table: [*]f32 = @ptrFromInt(out);
     const divisors: ?[*]const f32 = if (factors == 0) null else @ptrFromInt(factors);
     const half = dimensions / 2;
-    const log_theta = log(theta);
+    const log_theta = math.log(theta);
     for (0..half) |i| {
         const part = @as(f64, @floatFromInt(2 * i)) / @as(f64, @floatFromInt(dimensions));
         var frequency = exp(-part * log_theta) * scale;
@@ -30,29 +31,8 @@ pub fn fill(
     }
 }
 
-const ln2_high = 6.93147180369123816490e-01;
-const ln2_low = 1.90821492927058770002e-10;
-
-/// Natural logarithm of a positive normal number: 2 atanh((m - 1) / (m + 1)) for the mantissa m in
-/// sqrt(1/2)..sqrt(2), plus the exponent times ln 2.
-pub fn log(x: f64) f64 {
-    var bits: u64 = @bitCast(x);
-    var exponent: i32 = @as(i32, @intCast(bits >> 52 & 0x7ff)) - 1023;
-    bits = bits & ((1 << 52) - 1) | @as(u64, 1023) << 52;
-    var mantissa: f64 = @bitCast(bits);
-    if (mantissa > 1.4142135623730951) {
-        mantissa *= 0.5;
-        exponent += 1;
-    }
-    const s = (mantissa - 1) / (mantissa + 1);
-    const s2 = s * s;
-    // atanh's series: |s| <= 0.1716, so the term after s^25 is below 1e-20.
-    var sum: f64 = 0;
-    comptime var n = 25;
-    inline while (n >= 3) : (n -= 2) sum = (sum + 1.0 / @as(f64, n)) * s2;
-    const e: f64 = @floatFromInt(exponent);
-    return e * ln2_high + (2 * s + (2 * s * sum + e * ln2_low));
-}
+const ln2_high = math.ln2_high;
+const ln2_low = math.ln2_low;
 
 /// e^x for |x| < 700: 2^n times the series of the rest, which is at most ln(2) / 2.
 pub fn exp(x: f64) f64 {
@@ -99,7 +79,7 @@ pub fn sinCos(x: f64) SinCos {
 test "logarithm, exponential, sine and cosine agree with the standard library" {
     const expect = std.testing.expectApproxEqRel;
     for ([_]f64{ 1, 1.5, 2, 10000, 500000, 1e6, 0.7071, 1e7 }) |x|
-        try expect(@log(x), log(x), 1e-15);
+        try expect(@log(x), math.log(x), 1e-15);
     for ([_]f64{ 0, -0.1, -1, -5.3, -13.8, 3.3 }) |x| try expect(@exp(x), exp(x), 2e-15);
     var x: f64 = 0;
     while (x < 1.2e6) : (x = x * 1.37 + 0.11) {

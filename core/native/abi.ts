@@ -29,6 +29,11 @@ export const KvType = {
   i8: 1,
 } as const;
 
+export const RouteKind = {
+  topK: 0,
+  fixed: 1,
+} as const;
+
 export const EmbedFormat = {
   f32: 0,
   f16: 1,
@@ -170,7 +175,7 @@ export const layouts = {
     },
   },
   Attend: {
-    size: 88,
+    size: 96,
     fields: {
       q: { offset: 0, bytes: 8, type: "u64" },
       out: { offset: 8, bytes: 8, type: "u64" },
@@ -187,6 +192,7 @@ export const layouts = {
       kvTypeK: { offset: 76, bytes: 4, type: "u32" },
       kvTypeV: { offset: 80, bytes: 4, type: "u32" },
       scale: { offset: 84, bytes: 4, type: "f32" },
+      combined: { offset: 88, bytes: 4, type: "u32" },
     },
   },
   Elementwise: {

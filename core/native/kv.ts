@@ -1,4 +1,4 @@
-// Sizes of the KV cache's pages; the same formulas as kernels-zig/ops/kv.zig.
+// Sizes of the KV cache's pages; the same formulas as kernels-zig/attention/kv.zig.
 import { KvType, pagePositions } from "./abi.ts";
 
 /**
@@ -17,6 +17,7 @@ export function kvLayerBytes(
 function kvPartBytes(kvHeads: number, headDim: number, type: number): number {
   const element = type === KvType.i8 ? 1 : 2;
   const scale = type === KvType.i8 ? 4 : 0;
-  const bytes = kvHeads * pagePositions * (headDim * element + scale);
+  const padded = Math.ceil(headDim / 16) * 16;
+  const bytes = kvHeads * pagePositions * (padded * element + scale);
   return Math.ceil(bytes / 64) * 64;
 }

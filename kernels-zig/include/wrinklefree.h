@@ -19,6 +19,8 @@
 #define WF_INPUT_I8_BLOCK 2u
 #define WF_KV_TYPE_F16 0u
 #define WF_KV_TYPE_I8 1u
+#define WF_ROUTE_KIND_TOP_K 0u
+#define WF_ROUTE_KIND_FIXED 1u
 #define WF_EMBED_FORMAT_F32 0u
 #define WF_EMBED_FORMAT_F16 1u
 #define WF_EMBED_FORMAT_BF16 2u
@@ -175,6 +177,7 @@ struct wf_attend {
     uint32_t kv_type_k;
     uint32_t kv_type_v;
     float scale;
+    uint32_t combined;
 };
 
 struct wf_elementwise {

@@ -1,9 +1,13 @@
 //! Every op of the library, in one table.
-const embed = @import("embed.zig");
+const attend = @import("attend.zig");
 const elementwise = @import("elementwise.zig");
+const embed = @import("embed.zig");
 const linear = @import("linear.zig");
 const norm = @import("norm.zig");
 const rope = @import("rope.zig");
+const route = @import("route.zig");
+const store = @import("store.zig");
+const top_k = @import("top_k.zig");
 
-pub const entries = embed.entries ++ norm.entries ++ rope.entries ++ elementwise.entries ++
-    linear.entries;
+pub const entries = embed.entries ++ norm.entries ++ rope.entries ++ store.entries ++
+    attend.entries ++ elementwise.entries ++ top_k.entries ++ route.entries ++ linear.entries;
