@@ -1,4 +1,37 @@
-//! Linear layers: the layouts of this library.
+//! Linear layers: the layouts that weights are packed to, and what runs on each.
 const abi = @import("../abi.zig");
+const float = @import("../linear/float.zig");
+const t2 = @import("../linear/t2.zig");
+const t5 = @import("../linear/t5.zig");
+const Ternary = @import("../linear/ternary.zig").Ternary;
 
-pub const entries = [_]abi.Entry{};
+fn ternary(comptime layout: type, priority: u32) abi.Entry {
+    return entry(layout.name, Ternary(layout), .i8_row, priority);
+}
+
+fn entry(
+    comptime format: [*:0]const u8,
+    comptime layout: type,
+    input: abi.Input,
+    priority: u32,
+) abi.Entry {
+    return .{
+        .op = "linear",
+        .format = format,
+        .run = &layout.run,
+        .units = &layout.units,
+        .packed_bytes = &layout.packedBytes,
+        .pack = &layout.pack,
+        .input = input,
+        .priority = priority,
+        .grain = 1,
+    };
+}
+
+pub const entries = [_]abi.Entry{
+    ternary(t2, 20),
+    ternary(t5, 10),
+    entry("f32", float.Float(.f32), .f32, 10),
+    entry("f16", float.Float(.f16), .f32, 10),
+    entry("bf16", float.Float(.bf16), .f32, 10),
+};

@@ -1,0 +1,50 @@
+//! Layout "t2": 2 bits a weight, in blocks of 16 rows x 16 columns (64 bytes).
+//! Byte r * 4 + j of block (rb, kb) holds the codes of row rb * 16 + r, column kb * 16 + i * 4 + j
+//! in bits 2i, i = 0..3. Blocks of one rb are adjacent. Padding is code 1 (a zero weight).
+const dot = @import("dot.zig");
+
+pub const name = "t2";
+/// Groups of 4 columns in a block.
+pub const planes = 4;
+pub const columns = 16;
+/// A padding byte: zero weights only.
+pub const zero_byte: u8 = 0x55;
+
+/// The byte that holds the given codes (0..2).
+pub fn encode(codes: [planes]u8) u8 {
+    return codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6;
+}
+
+/// Codes of the block's four groups of 4 columns.
+pub inline fn decode(bytes: dot.Codes) [planes]dot.Codes {
+    const mask: dot.Codes = @splat(3);
+    return .{
+        bytes & mask,
+        shift(bytes, 2) & mask,
+        shift(bytes, 4) & mask,
+        shift(bytes, 6) & mask,
+    };
+}
+
+/// Shifts 32-bit words: bits that cross into a byte are masked away by the caller.
+inline fn shift(bytes: dot.Codes, comptime bits: u5) dot.Codes {
+    const words: @Vector(16, u32) = @bitCast(bytes);
+    return @bitCast(words >> @as(@Vector(16, u5), @splat(bits)));
+}
+
+/// Codes times a power of 4, which are cheaper: plane i is scaled by 1 << (2 * i).
+pub inline fn decodeScaled(bytes: dot.Codes) [planes]dot.Codes {
+    return .{
+        bytes & @as(dot.Codes, @splat(0x03)), bytes & @as(dot.Codes, @splat(0x0c)),
+        bytes & @as(dot.Codes, @splat(0x30)), bytes & @as(dot.Codes, @splat(0xc0)),
+    };
+}
+
+/// Sums of `decodeScaled` planes, without the scale. The shifts are exact.
+pub inline fn unscale(sums: [planes]dot.Total) dot.Total {
+    return sums[0] + right(sums[1], 2) + right(sums[2], 4) + right(sums[3], 6);
+}
+
+inline fn right(sums: dot.Total, comptime bits: u5) dot.Total {
+    return sums >> @as(@Vector(16, u5), @splat(bits));
+}

@@ -1,0 +1,353 @@
+//! Ternary linear on int8 activations for a packed layout: how work is cut, and its two paths.
+//! A layout is a file like t2.zig: planes, columns, encode, decode, decodeScaled, unscale.
+const abi = @import("../abi.zig");
+const dot = @import("dot.zig");
+const epilogue = @import("epilogue.zig");
+const grouped = @import("grouped.zig");
+const panel = @import("panel.zig");
+
+const Linear = abi.args.Linear;
+const block_rows = abi.block_rows;
+const block_bytes = 64;
+
+/// Rows of a step up to which weights are decoded straight into the products.
+const direct_rows = 8;
+/// Weights that a unit of the few-rows path reads at least, where there are enough.
+const unit_bytes = 64 << 10;
+/// Tokens of a unit of the many-rows path.
+const max_chunk = 256;
+
+/// A piece of the work: blocks of 16 rows of W times rows of x.
+pub const Part = struct {
+    a: *const Linear,
+    first_block: u32,
+    blocks: u32,
+    first_row: u32,
+    rows: u32,
+
+    pub fn activations(part: Part, row: u32) [*]const i8 {
+        const base: [*]const i8 = @ptrFromInt(part.a.x);
+        return base + @as(u64, part.first_row + row) * part.a.x_stride;
+    }
+
+    fn scale(part: Part, row: u32) abi.RowScale {
+        const base: [*]const abi.RowScale = @ptrFromInt(part.a.x_scale);
+        return base[part.first_row + row];
+    }
+
+    /// Writes columns of one block (two with a gate) of one row, given what `value(g)` yields.
+    pub inline fn write(part: Part, block: u32, row: u32, values: [2]epilogue.F) void {
+        const a = part.a;
+        const column = (part.first_block + block) * block_rows;
+        const first = epilogue.adjust(a, values[0], column);
+        const to = part.first_row + row;
+        if (a.gate == 0) return epilogue.store(a, first, to, column);
+        const second = epilogue.adjust(a, values[1], column + block_rows);
+        epilogue.store(a, epilogue.gated(a, first, second), to, column / 2);
+    }
+
+    /// Writes columns of one block (two with a gate) of one row from sums over code = trit + 1.
+    inline fn finish(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
+        const given = part.scale(row);
+        var values: [2]epilogue.F = undefined;
+        const gates: u32 = if (part.a.gate != 0) 2 else 1;
+        for (0..gates) |g| {
+            const exact = sums[g] - @as(dot.Total, @splat(given.sum));
+            const column = (part.first_block + block + @as(u32, @intCast(g))) * block_rows;
+            const scales = epilogue.loadColumns(part.a.scale, column, part.a.n);
+            const real: epilogue.F = @floatFromInt(exact);
+            values[g] = real * (scales * @as(epilogue.F, @splat(given.inverse)));
+        }
+        part.write(block, row, values);
+    }
+};
+
+/// How a step's work is cut.
+const Plan = struct {
+    rows: u32,
+    blocks: u32,
+    /// Blocks of 16 rows of W in a unit; even, so that gate and up stay together.
+    unit_blocks: u32,
+    /// Units along n.
+    across: u32,
+    /// Rows of x in a unit.
+    chunk: u32,
+    few: bool,
+
+    fn of(a: *const Linear, step: *const abi.Step, row_bytes: u64) Plan {
+        const logits = a.rows == @intFromEnum(abi.Rows.logits);
+        const rows = if (logits) step.logit_rows else step.rows;
+        const blocks = (a.n + block_rows - 1) / block_rows;
+        const few = rows <= direct_rows and a.group == 0;
+        var unit: u32 = panel.blocks;
+        var chunk: u32 = direct_rows;
+        if (few) {
+            // Few, large units read long streams; but every thread must get some.
+            const enough: u32 = @intCast((unit_bytes - 1) / row_bytes + 1);
+            unit = @max((@min(enough, blocks / 16) + 1) & ~@as(u32, 1), 2);
+        } else {
+            chunk = if (a.group != 0 or blocks < 64) grouped.chunk else max_chunk;
+        }
+        return .{
+            .rows = rows,
+            .blocks = blocks,
+            .unit_blocks = unit,
+            .across = (blocks + unit - 1) / unit,
+            .chunk = chunk,
+            .few = few,
+        };
+    }
+
+    fn count(plan: Plan) u32 {
+        return plan.across * ((plan.rows + plan.chunk - 1) / plan.chunk);
+    }
+
+    fn part(plan: Plan, a: *const Linear, unit: u32) Part {
+        const block = unit % plan.across * plan.unit_blocks;
+        const row = unit / plan.across * plan.chunk;
+        return .{
+            .a = a,
+            .first_block = block,
+            .blocks = @min(plan.unit_blocks, plan.blocks - block),
+            .first_row = row,
+            .rows = @min(plan.chunk, plan.rows - row),
+        };
+    }
+};
+
+pub fn Ternary(comptime layout: type) type {
+    return struct {
+        const Self = @This();
+        const planes = layout.planes;
+
+        /// Bytes of a block of 16 rows.
+        fn rowBytes(k: u32) u64 {
+            return @as(u64, (k + layout.columns - 1) / layout.columns) * block_bytes;
+        }
+
+        pub fn packedBytes(n: u32, k: u32) callconv(.c) u64 {
+            return rowBytes(k) * ((n + block_rows - 1) / block_rows);
+        }
+
+        /// Packs trits i8 [rows][k] as rows first_row.. (a multiple of 16) of the matrix.
+        /// Rows missing to a full block become zero weights.
+        pub fn pack(
+            source: *const abi.PackSource,
+            first_row: u32,
+            _: u32,
+            out: u64,
+        ) callconv(.c) void {
+            const trits: [*]const i8 = @ptrFromInt(source.values);
+            const to: [*]u8 = @ptrFromInt(out);
+            var row: u32 = 0;
+            while (row < source.rows) : (row += block_rows) {
+                const block = to + (first_row + row) / block_rows * rowBytes(source.k);
+                const rows = @min(block_rows, source.rows - row);
+                packBlock(trits + @as(u64, row) * source.k, rows, source.k, block);
+            }
+        }
+
+        fn packBlock(trits: [*]const i8, rows: u32, k: u32, out: [*]u8) void {
+            for (0..rowBytes(k) / block_bytes) |kb| {
+                const block = out[kb * block_bytes ..][0..block_bytes];
+                @memset(block, layout.zero_byte);
+                const first = kb * layout.columns;
+                for (0..rows) |r| {
+                    const row = trits + r * k;
+                    for (0..4) |j| {
+                        var codes: [planes]u8 = @splat(1);
+                        inline for (0..planes) |i| {
+                            const column = first + i * 4 + j;
+                            if (column < k) codes[i] = @bitCast(row[column] + 1);
+                        }
+                        block[r * 4 + j] = layout.encode(codes);
+                    }
+                }
+            }
+        }
+
+        pub fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
+            const a: *const Linear = @ptrCast(&op.args);
+            return Plan.of(a, step, rowBytes(a.k)).count();
+        }
+
+        pub fn run(
+            op: *const abi.Op,
+            step: *const abi.Step,
+            thread: *const abi.Thread,
+            begin: u32,
+            end: u32,
+        ) callconv(.c) void {
+            const a: *const Linear = @ptrCast(&op.args);
+            const plan = Plan.of(a, step, rowBytes(a.k));
+            for (begin..end) |unit| {
+                const part = plan.part(a, @intCast(unit));
+                if (plan.few) {
+                    direct(part);
+                } else if (a.group != 0) {
+                    grouped.run(Self, part, thread);
+                } else {
+                    many(part, thread);
+                }
+            }
+        }
+
+        fn weights(part: Part, block: u32) [*]const u8 {
+            const base: [*]const u8 = @ptrFromInt(part.a.weight);
+            return base + (part.first_block + block) * rowBytes(part.a.k);
+        }
+
+        /// Few rows: each block's weights are read once, decoded in registers.
+        fn direct(part: Part) void {
+            const gates: u32 = if (part.a.gate != 0) 2 else 1;
+            var block: u32 = 0;
+            while (block < part.blocks) : (block += gates) {
+                var sums: [direct_rows][2]dot.Total = undefined;
+                for (0..gates) |g| {
+                    const w = weights(part, block + @as(u32, @intCast(g)));
+                    var row: u32 = 0;
+                    while (row < part.rows) row += someRows(part, w, row, g, &sums);
+                }
+                for (0..part.rows) |r| part.finish(block, @intCast(r), sums[r]);
+            }
+        }
+
+        /// Sums of a block for the next 1..4 rows; returns how many.
+        fn someRows(
+            part: Part,
+            w: [*]const u8,
+            row: u32,
+            g: usize,
+            sums: *[direct_rows][2]dot.Total,
+        ) u32 {
+            const count = @min(4, part.rows - row);
+            const x = part.activations(row);
+            inline for (1..5) |rows| {
+                if (count == rows) {
+                    const found = blockDot(rows, w, (part.a.k + 3) / 4, x, part.a.x_stride);
+                    for (0..rows) |r| sums[row + r][g] = found[r];
+                }
+            }
+            return count;
+        }
+
+        /// Sums of a block's 16 rows for `rows` tokens over `steps` steps of 4 columns.
+        fn blockDot(
+            comptime rows: u32,
+            w: [*]const u8,
+            steps: u32,
+            x: [*]const i8,
+            stride: u32,
+        ) [rows]dot.Total {
+            const whole = steps / planes;
+            const most = dot.max_steps / planes;
+            var sums: [rows]dot.Total = @splat(@splat(0));
+            var kb: u32 = 0;
+            while (kb < whole) {
+                const blocks = @min(most, whole - kb);
+                span(rows, w + kb * block_bytes, blocks, x + kb * layout.columns, stride, &sums);
+                kb += blocks;
+            }
+            const rest = steps % planes;
+            if (rest != 0) {
+                const end = x + whole * layout.columns;
+                last(rows, w + whole * block_bytes, rest, end, stride, &sums);
+            }
+            return sums;
+        }
+
+        /// Adds whole blocks, at most what an accumulator holds.
+        inline fn span(
+            comptime rows: u32,
+            w: [*]const u8,
+            blocks: u32,
+            x: [*]const i8,
+            stride: u32,
+            sums: *[rows]dot.Total,
+        ) void {
+            const scaled = dot.has_byte_permute;
+            const split = if (scaled) planes else 1;
+            var accs: [rows][split]dot.Acc = @splat(@splat(dot.zero()));
+            for (0..blocks) |kb| {
+                const bytes: dot.Codes = w[kb * block_bytes ..][0..block_bytes].*;
+                const codes = if (scaled) layout.decodeScaled(bytes) else layout.decode(bytes);
+                inline for (0..planes) |i| {
+                    inline for (0..rows) |r| {
+                        const four = dot.load(x + r * stride + (kb * planes + i) * 4);
+                        const acc = &accs[r][if (scaled) i else 0];
+                        acc.* = dot.step(acc.*, codes[i], four);
+                    }
+                }
+            }
+            inline for (0..rows) |r| {
+                sums[r] += if (scaled) layout.unscale(accs[r]) else dot.total(accs[r][0]);
+            }
+        }
+
+        /// Adds the first `steps` planes of a block: activations end there.
+        fn last(
+            comptime rows: u32,
+            w: [*]const u8,
+            steps: u32,
+            x: [*]const i8,
+            stride: u32,
+            sums: *[rows]dot.Total,
+        ) void {
+            const codes = layout.decode(w[0..block_bytes].*);
+            inline for (0..planes) |i| {
+                if (i < steps) {
+                    inline for (0..rows) |r| {
+                        const four = dot.load(x + r * stride + i * 4);
+                        sums[r] += dot.total(dot.step(dot.zero(), codes[i], four));
+                    }
+                }
+            }
+        }
+
+        /// Many rows: a panel of 64 rows is decoded to L1 piece by piece, and used for all tokens.
+        fn many(part: Part, thread: *const abi.Thread) void {
+            const codes: [*]align(64) u8 = @ptrFromInt(thread.scratch);
+            const sums: [*]panel.Sums = @ptrFromInt(thread.scratch + panel.bytes);
+            const steps = (part.a.k + 3) / 4;
+            var at: u32 = 0;
+            while (at < steps) : (at += panel_steps) {
+                const some = @min(panel_steps, steps - at);
+                unpack(part, at, some, codes);
+                panel.multiply(
+                    codes,
+                    some,
+                    part.activations(0) + at * 4,
+                    part.a.x_stride,
+                    part.rows,
+                    sums,
+                    at != 0,
+                );
+            }
+            const gates: u32 = if (part.a.gate != 0) 2 else 1;
+            var block: u32 = 0;
+            while (block < part.blocks) : (block += gates) {
+                for (0..part.rows) |r| {
+                    const second = sums[r][if (gates == 2) block + 1 else block];
+                    part.finish(block, @intCast(r), .{ sums[r][block], second });
+                }
+            }
+        }
+
+        /// Steps of a panel: whole blocks.
+        pub const panel_steps = panel.max_steps / planes * planes;
+
+        /// Decodes `steps` steps of the part's blocks from step `at` (a multiple of planes).
+        pub fn unpack(part: Part, at: u32, steps: u32, codes: [*]align(64) u8) void {
+            for (0..part.blocks) |b| {
+                const w = weights(part, @intCast(b)) + at / planes * block_bytes;
+                for (0..(steps + planes - 1) / planes) |kb| {
+                    const decoded = layout.decode(w[kb * block_bytes ..][0..block_bytes].*);
+                    inline for (0..planes) |i| {
+                        const to = codes + (kb * planes + i) * panel.step_bytes + b * 64;
+                        to[0..64].* = decoded[i];
+                    }
+                }
+            }
+        }
+    };
+}
