@@ -1,0 +1,75 @@
+// Opens a model for serving: the engine in its Worker, tokenizer and template on this side.
+
+import { type StartEngineOptions, startEngine } from "../../core/engine/client.ts";
+import {
+  ChatTemplate,
+  createTokenizer,
+  type EngineClient,
+  type Registry,
+  type Tokenizer,
+  WrinkleFreeError,
+} from "../../core/index.ts";
+import { openModel } from "../../core/model.ts";
+import type { ServedModel } from "./model.ts";
+import { pieceText } from "./tokens.ts";
+
+export interface LoadOptions extends Omit<StartEngineOptions, "worker"> {
+  /** Names it answers to, the first is shown; default: the file's own name. */
+  readonly aliases?: readonly string[];
+  /** Jinja source in place of the file's own template. */
+  readonly chatTemplate?: string;
+}
+
+/** What plain instruction models without a template of their own are usually trained on. */
+const plainTemplate =
+  "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}: " +
+  "{{ message['content'] | trim }}\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}";
+
+const worker = new URL("../worker.ts", import.meta.url);
+
+/** Loads a model. Throws what the loader, the tokenizer, the template and the engine throw. */
+export async function loadModel(registry: Registry, options: LoadOptions): Promise<ServedModel> {
+  const { aliases, chatTemplate, ...engine } = options;
+  const text = await openText(registry, options);
+  const client: EngineClient = await startEngine({ worker, ...engine });
+  const names = aliases && aliases.length > 0 ? aliases : [modelName(options.model)];
+  return {
+    id: names[0] ?? "",
+    aliases: names,
+    client,
+    ...text,
+    created: Math.floor(Date.now() / 1000),
+  };
+}
+
+async function openText(
+  registry: Registry,
+  options: LoadOptions,
+): Promise<Pick<ServedModel, "tokenizer" | "template" | "endTokens">> {
+  using model = await openModel(options.model, registry, { weightScale: options.weightScale });
+  if (!model.tokenizer) {
+    throw new WrinkleFreeError("bad_file", `${options.model} has no tokenizer`, {
+      file: options.model,
+      hint: "Put the checkpoint's tokenizer.json beside it, or convert it with its tokenizer.",
+    });
+  }
+  const tokenizer = createTokenizer(model.tokenizer);
+  const endTokens = [...new Set([...tokenizer.endTokens, ...model.endTokens])];
+  const source = options.chatTemplate ?? model.chatTemplate ?? plainTemplate;
+  const template = new ChatTemplate(source, {
+    name: options.chatTemplate === undefined ? `${options.model}'s chat template` : "the template",
+    bosToken: special(tokenizer, tokenizer.bos),
+    eosToken: special(tokenizer, tokenizer.eos ?? endTokens[0]),
+  });
+  return { tokenizer, template, endTokens };
+}
+
+function special(tokenizer: Tokenizer, id: number | undefined): string {
+  return id === undefined ? "" : pieceText(tokenizer, id);
+}
+
+/** The name under which a model is served: its file or folder without the suffix. */
+export function modelName(path: string): string {
+  const base = path.replace(/\/+$/, "").split("/").pop() ?? path;
+  return base.replace(/\.gguf$/i, "") || "model";
+}

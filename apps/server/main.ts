@@ -1,0 +1,160 @@
+// Runs the server for a person or a service: prints where it listens, exits when it is told to.
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
+import { createRegistry } from "../plugins.ts";
+import type { LoadOptions } from "./load.ts";
+import { createLog } from "./log.ts";
+import type { ServedModel } from "./model.ts";
+import { type RunningServer, type ServeOptions, startServer } from "./serve.ts";
+import { readApiKeys, readText, type ServeFlags } from "./serve-flags.ts";
+import { version } from "./version.ts";
+
+/** The model that is served when none is named. */
+export const builtInModel: string = fileURLToPath(
+  new URL("../models/tern-i2_s.gguf", import.meta.url),
+);
+
+const builtInNote = `No model was given, so this serves the built-in one: tern, a very small BitNet
+(4 million parameters) that tells short stories. It shows that all works; it knows nothing.
+A real one: download a ternary GGUF, for example ggml-model-i2_s.gguf of
+https://huggingface.co/microsoft/bitnet-b1.58-2B-4T-gguf, and start with -m FILE.
+`;
+
+/** Serves until a signal comes. Throws `usage` for flags that do not fit, else what loading throws. */
+export async function runServer(flags: ServeFlags): Promise<void> {
+  const log = createLog({ level: flags.logLevel, format: flags.logFormat });
+  const options = await serveOptions(flags);
+  if (!flags.model) process.stdout.write(builtInNote);
+  const running = startServer({ ...options, log });
+  const stopped = stopOnSignal(running);
+  process.stdout.write(`WrinkleFree ${version} on ${running.url} (loading)\n`);
+  try {
+    await Promise.race([running.ready, stopped]);
+  } catch (error) {
+    await running.stop();
+    throw error;
+  }
+  for (const slot of running.state.slots) {
+    if (slot.ready) log.info(describe(slot.model), "model ready");
+  }
+  process.stdout.write(`Ready. Try: ${curl(running.url, flags)}\n`);
+  await stopped;
+}
+
+/** One request to try, as a shell takes it. */
+function curl(url: string, flags: ServeFlags): string {
+  const key = flags.apiKey || flags.apiKeyFile ? ` -H "Authorization: Bearer $KEY"` : "";
+  const place = url.startsWith("http") ? url : `--unix-socket ${url} http://localhost`;
+  const body = `{"messages":[{"role":"user","content":"Hello!"}]}`;
+  return `curl ${place}/v1/chat/completions${key} -d '${body}'`;
+}
+
+function describe({ id, client }: ServedModel): Record<string, unknown> {
+  const { architecture, parameters, quantization, contextLength, isa, layout, threads } =
+    client.info;
+  return { model: id, architecture, parameters, quantization, contextLength, isa, layout, threads };
+}
+
+async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
+  const plugins = await resolvePlugins(flags.plugin ?? [], process.cwd());
+  const socket = flags.host.endsWith(".sock") ? flags.host : undefined;
+  return {
+    registry: await createRegistry(plugins),
+    models: await modelOptions(flags, plugins),
+    host: socket === undefined ? flags.host : "localhost",
+    port: flags.port,
+    socket,
+    tls: await readTls(flags),
+    apiKeys: await readApiKeys(flags),
+    corsOrigins: flags.corsOrigin,
+    allowedHosts: flags.allowedHost,
+    parallel: flags.parallel,
+    metrics: flags.metrics,
+    slots: flags.slots,
+    strictModelNames: flags.strictModelNames,
+    defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
+    timeoutMs: flags.timeout ? flags.timeout * 1000 : undefined,
+    sampling: sampling(flags),
+    limits: { bodyBytes: flags.maxBody },
+  };
+}
+
+async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Promise<LoadOptions[]> {
+  const models = flags.model ?? [builtInModel];
+  for (const model of models) {
+    if (existsSync(model)) continue;
+    throw new WrinkleFreeError("not_found", `there is no model file or folder ${model}`, {
+      file: model,
+      flag: "--model",
+      hint: "Check the path; without -m the built-in model is served.",
+    });
+  }
+  const chatTemplate =
+    flags.chatTemplateFile === undefined
+      ? flags.chatTemplate
+      : await readText("--chat-template-file", flags.chatTemplateFile);
+  const aliases = (i: number): string[] | undefined => {
+    if (models.length === 1) return flags.alias;
+    const alias = flags.alias?.[i];
+    return alias === undefined ? undefined : [alias];
+  };
+  return models.map((model, i) => ({
+    model,
+    aliases: aliases(i),
+    chatTemplate,
+    plugins,
+    contextLength: flags.ctxSize || undefined,
+    threads: flags.threads !== undefined && flags.threads > 0 ? flags.threads : undefined,
+    maxSequences: flags.parallel,
+    maxRows: flags.batchSize,
+    kvMemory: flags.kvMemory,
+    cacheTypeK: flags.cacheTypeK,
+    cacheTypeV: flags.cacheTypeV,
+    isa: flags.isa,
+    layout: flags.layout,
+    engine: {
+      queueLimit: flags.queue,
+      maxStepMs: flags.maxStepMs,
+      maxDraft: flags.draftMax,
+    },
+  }));
+}
+
+/** Sampling options that replace the samplers' defaults. */
+function sampling(flags: ServeFlags): Record<string, unknown> {
+  const given = {
+    temperature: flags.temp,
+    top_k: flags.topK,
+    top_p: flags.topP,
+    min_p: flags.minP,
+    repeat_penalty: flags.repeatPenalty,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+async function readTls(flags: ServeFlags): Promise<ServeOptions["tls"]> {
+  const { sslKeyFile, sslCertFile } = flags;
+  if (sslKeyFile === undefined && sslCertFile === undefined) return undefined;
+  if (sslKeyFile === undefined || sslCertFile === undefined) {
+    throw new WrinkleFreeError("usage", "HTTPS needs both --ssl-key-file and --ssl-cert-file", {
+      flag: sslKeyFile === undefined ? "--ssl-key-file" : "--ssl-cert-file",
+    });
+  }
+  const key = await readText("--ssl-key-file", sslKeyFile);
+  return { key, cert: await readText("--ssl-cert-file", sslCertFile) };
+}
+
+/** Stops the server on SIGINT and SIGTERM; a second signal ends the process at once. */
+function stopOnSignal(running: RunningServer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (code: number): void => {
+      process.once("SIGINT", () => process.exit(130));
+      process.once("SIGTERM", () => process.exit(143));
+      process.exitCode = code;
+      running.stop().then(resolve, reject);
+    };
+    process.once("SIGINT", () => stop(130));
+    process.once("SIGTERM", () => stop(0));
+  });
+}

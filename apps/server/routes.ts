@@ -1,0 +1,21 @@
+// The routes of all dialects.
+import type { Sampler } from "../../core/index.ts";
+import type { Route, RouteFactory } from "./route.ts";
+import { llamaRoutes } from "./routes/llama.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { chatRoutes } from "./routes/openai-chat.ts";
+import { completionRoutes } from "./routes/openai-completions.ts";
+import { textRoutes } from "./routes/text.ts";
+
+const factories: readonly RouteFactory[] = [
+  modelRoutes,
+  llamaRoutes,
+  textRoutes,
+  chatRoutes,
+  completionRoutes,
+];
+
+/** Every route, with body schemas that hold the options of `samplers`. */
+export function allRoutes(samplers: readonly Sampler[]): Route[] {
+  return factories.flatMap((create) => create(samplers));
+}

@@ -1,0 +1,112 @@
+// Starts the HTTP server: the port opens at once, the models load behind it.
+import type { Server } from "bun";
+import { type Registry, WrinkleFreeError } from "../../core/index.ts";
+import { createApp } from "./app.ts";
+import { type LoadOptions, loadModel, modelName } from "./load.ts";
+import { createLog, type Logger } from "./log.ts";
+import { ModelSlot } from "./model.ts";
+import { allRoutes } from "./routes.ts";
+import { defaultLimits, type ServerSettings, type ServerState } from "./state.ts";
+
+export interface ServeOptions extends Partial<Omit<ServerSettings, "limits">> {
+  readonly registry: Registry;
+  readonly models: readonly LoadOptions[];
+  /** 0: any free port. */
+  readonly port?: number;
+  /** Listens on this Unix socket and not on a port. */
+  readonly socket?: string;
+  readonly tls?: { readonly key: string; readonly cert: string };
+  readonly limits?: Partial<ServerSettings["limits"]>;
+  readonly log?: Logger;
+}
+
+export interface RunningServer {
+  /** Where it is reached; a Unix socket's path for a socket. */
+  readonly url: string;
+  readonly state: ServerState;
+  /** Settled when every model is loaded; rejects with the first failure. */
+  readonly ready: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Largest silence on a connection in seconds; streams send pings more often. */
+const idleSeconds = 120;
+
+/** Opens the port and starts to load. Throws `usage` when the port cannot be had. */
+export function startServer(options: ServeOptions): RunningServer {
+  const settings = completeSettings(options);
+  const loading = options.models.map((model) => {
+    const id = model.aliases?.[0] ?? modelName(model.model);
+    return new ModelSlot(id, loadModel(options.registry, model));
+  });
+  const state: ServerState = {
+    settings,
+    samplers: options.registry.samplers,
+    slots: loading,
+    log: options.log ?? createLog({ level: "silent" }),
+    started: Date.now(),
+  };
+  const app = createApp(state, allRoutes(options.registry.samplers));
+  const server = listen(options, settings, (request) => app.fetch(request));
+  const ready = Promise.all(loading.map((slot) => slot.loaded)).then(() => {});
+  ready.catch(() => {});
+  const stop = async (): Promise<void> => {
+    await server.stop(true);
+    const models = await Promise.allSettled(loading.map((slot) => slot.loaded));
+    for (const model of models) if (model.status === "fulfilled") await model.value.client.close();
+  };
+  return { url: address(options, server), state, ready, stop };
+}
+
+function completeSettings(options: ServeOptions): ServerSettings {
+  return {
+    apiKeys: options.apiKeys ?? [],
+    corsOrigins: options.corsOrigins ?? [],
+    allowedHosts: options.allowedHosts ?? [],
+    host: options.host ?? "127.0.0.1",
+    parallel: options.parallel ?? 64,
+    metrics: options.metrics ?? false,
+    slots: options.slots ?? true,
+    strictModelNames: options.strictModelNames ?? false,
+    defaultMaxTokens: options.defaultMaxTokens,
+    timeoutMs: options.timeoutMs,
+    pingMs: options.pingMs ?? 30_000,
+    sampling: options.sampling ?? {},
+    limits: { ...defaultLimits, ...options.limits },
+  };
+}
+
+function listen(
+  options: ServeOptions,
+  settings: ServerSettings,
+  answer: (request: Request) => Response | Promise<Response>,
+): Server<undefined> {
+  const fetch = (request: Request, server: Server<undefined>): Response | Promise<Response> => {
+    // A long prompt or a queue may keep a connection silent; the engine's own limits end requests.
+    server.timeout(request, 0);
+    return answer(request);
+  };
+  // One byte more than allowed reaches our own check, which answers with an error object.
+  const maxRequestBodySize = settings.limits.bodyBytes * 2 + 1024;
+  const common = { fetch, maxRequestBodySize, tls: options.tls };
+  try {
+    if (options.socket !== undefined) return Bun.serve({ ...common, unix: options.socket });
+    const { host: hostname } = settings;
+    return Bun.serve({ ...common, hostname, port: options.port ?? 8080, idleTimeout: idleSeconds });
+  } catch (error) {
+    const place = options.socket ?? `${settings.host}:${options.port ?? 8080}`;
+    throw new WrinkleFreeError("unavailable", `cannot listen on ${place}: ${reason(error)}`, {
+      flag: "--port",
+      hint: "Another server may run there already; choose another port with --port.",
+      cause: error,
+    });
+  }
+}
+
+function reason(error: unknown): string {
+  return (error as { code?: string }).code ?? (error as Error).message;
+}
+
+function address(options: ServeOptions, server: Server<undefined>): string {
+  return options.socket ?? server.url.href.replace(/\/$/, "");
+}

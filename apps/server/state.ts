@@ -1,0 +1,98 @@
+// What all routes share: the models, the limits, the log, and one request in progress.
+import type { Sampler } from "../../core/index.ts";
+import { badField, HttpError } from "./errors.ts";
+import type { Logger } from "./log.ts";
+import type { ModelSlot, ServedModel } from "./model.ts";
+import type { Framing } from "./stream.ts";
+
+export interface Limits {
+  /** Bytes of a request body. */
+  readonly bodyBytes: number;
+  /** Sequences of one prompt (`n`). */
+  readonly choices: number;
+  /** Alternatives with each token. */
+  readonly logprobs: number;
+  readonly stopStrings: number;
+}
+
+export const defaultLimits: Limits = {
+  bodyBytes: 16 * 1024 * 1024,
+  choices: 128,
+  logprobs: 100,
+  stopStrings: 64,
+};
+
+/** Settings of the running server that routes look at. */
+export interface ServerSettings {
+  readonly apiKeys: readonly string[];
+  /** Origins that browsers may call from; "*" is any. Empty: no CORS headers. */
+  readonly corsOrigins: readonly string[];
+  /** Host names that it answers to besides loopback ones and the one it listens on. */
+  readonly allowedHosts: readonly string[];
+  readonly host: string;
+  /** Sequences that run at the same time. */
+  readonly parallel: number;
+  readonly metrics: boolean;
+  readonly slots: boolean;
+  readonly strictModelNames: boolean;
+  /** Tokens to generate when the request does not say; undefined: until the context is full. */
+  readonly defaultMaxTokens?: number;
+  /** Milliseconds that a request may take. */
+  readonly timeoutMs?: number;
+  readonly pingMs: number;
+  readonly limits: Limits;
+  /** Sampling options that replace the samplers' own defaults. */
+  readonly sampling: Readonly<Record<string, unknown>>;
+}
+
+export interface ServerState {
+  readonly settings: ServerSettings;
+  readonly samplers: readonly Sampler[];
+  readonly slots: readonly ModelSlot[];
+  readonly log: Logger;
+  /** Unix milliseconds. */
+  readonly started: number;
+}
+
+/** One request in progress. */
+export interface Call<Body = Record<string, unknown>> {
+  readonly server: ServerState;
+  readonly request: Request;
+  readonly body: Body;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  /** Also the X-Request-Id header of the answer. */
+  readonly id: string;
+  /** Aborted when the client leaves. */
+  readonly abort: AbortController;
+  /** Answers with a stream of framed text; the log line is written at its end. */
+  stream(items: AsyncIterableIterator<string>, framing?: Framing): Promise<Response>;
+  /** Adds fields to the request's log line. */
+  note(fields: Readonly<Record<string, unknown>>): void;
+}
+
+/** The model that a request names, or the first. Throws 503 while it loads, 404 for an unknown name. */
+export function findModel(server: ServerState, name?: string): ServedModel {
+  const { slots, settings } = server;
+  const named = slots.find((slot) =>
+    slot.ready ? slot.model.aliases.includes(name ?? "") : slot.id === name,
+  );
+  if (named) return named.model;
+  const [first] = slots;
+  if (!first) throw new HttpError("unavailable_error", "No model is loaded.");
+  // One model answers to any name, as llama-server does: clients send "default", "gpt-4" and the like.
+  const any = slots.length === 1 && !settings.strictModelNames;
+  if (any || name === undefined || name === "" || name === "default") return first.model;
+  const known = slots.map((slot) => slot.id).join(", ");
+  throw new HttpError("not_found_error", `The model '${name}' does not exist; there is ${known}.`, {
+    param: "model",
+    extra: { model: name },
+  });
+}
+
+/** Checks a list's length against a limit. */
+export function checkCount(param: string, length: number, limit: number): void {
+  if (length > limit) {
+    throw badField(param, `Field '${param}' has ${length} entries; the limit is ${limit}.`);
+  }
+}

@@ -1,0 +1,7 @@
+// The version that answers state.
+import { version } from "../cli/version.ts";
+
+export { version };
+
+/** OpenAI's system_fingerprint: the same build, model and seed give the same text. */
+export const fingerprint = `wrinklefree-${version}`;
