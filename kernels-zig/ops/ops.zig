@@ -8,6 +8,8 @@ const rope = @import("rope.zig");
 const route = @import("route.zig");
 const store = @import("store.zig");
 const top_k = @import("top_k.zig");
+const unpack = @import("unpack.zig");
 
 pub const entries = embed.entries ++ norm.entries ++ rope.entries ++ store.entries ++
-    attend.entries ++ elementwise.entries ++ top_k.entries ++ route.entries ++ linear.entries;
+    attend.entries ++ elementwise.entries ++ top_k.entries ++ route.entries ++
+    linear.entries ++ unpack.entries;
