@@ -45,6 +45,8 @@ export interface Quantizer {
   };
   /** Encoded size in bytes. Throws `unsupported` with the reason for a shape the format cannot hold. */
   byteLength(shape: Shape, parameters?: Readonly<Record<string, number>>): number;
+  /** The parameters that encoding a tensor of `shape` chooses (tl1/tl2 tiles), for the file's header. */
+  parameters?(shape: Shape): Readonly<Record<string, number>>;
   /** Encodes row-major float32 values. A ternary format encodes t * scale values without loss. */
   encode(values: Float32Array, shape: Shape): TensorData;
   /** Decodes to row-major float32 values; ternary ones are exactly -scale, 0 or +scale. */

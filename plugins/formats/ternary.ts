@@ -16,6 +16,7 @@ export interface TernaryFormat {
   /** Whether bytes may follow those that `byteLength` tells. */
   readonly padded?: boolean;
   byteLength(shape: Shape, parameters?: Readonly<Record<string, number>>): number;
+  parameters?(shape: Shape): Readonly<Record<string, number>>;
   trits(data: TensorData, shape: Shape): Int8Array;
   scales(data: TensorData, shape: Shape): Float32Array;
   pack(weights: Trits, shape: Shape): TensorData;
@@ -134,6 +135,7 @@ export function ternaryQuantizer(parts: TernaryFormat): Quantizer {
     ggufType,
     ternary: { group, separateScale, unpack, pack: parts.pack },
     byteLength: parts.byteLength,
+    parameters: parts.parameters,
     encode: (values, shape) => parts.pack(tritsOf(format, values, groupSize(shape, group)), shape),
     scales: (data, shape) => parts.scales(data, shape),
     decode: (data, shape) => valuesOf(unpack(data, shape), groupSize(shape, group)),

@@ -63,6 +63,7 @@ export const tl1: Quantizer = ternaryQuantizer({
     tilesFor(shape, parameters);
     return elements(shape) / 4;
   },
+  parameters: (shape) => ({ ...tilesFor(shape) }),
   scales: (data, shape) => tensorScales(1, data, shape),
   trits(data, shape) {
     const tiles = tilesFor(shape, data.parameters);

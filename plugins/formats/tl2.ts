@@ -139,6 +139,7 @@ export const tl2: Quantizer = ternaryQuantizer({
   separateScale: true,
   padded: true,
   byteLength: (shape, parameters) => Math.ceil(layoutOf(shape, parameters).used / 32) * 32,
+  parameters: (shape) => ({ ...layoutOf(shape).tiles }),
   scales: (data, shape) => tensorScales(1, data, shape),
   trits(data, shape) {
     const layout = layoutOf(shape, data.parameters);

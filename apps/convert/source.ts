@@ -1,0 +1,102 @@
+// Reads a model's tensors for conversion: whole stacks of experts, q and k in the order of the output.
+
+import { WrinkleFreeError } from "../../core/index.ts";
+import type { Model, ModelTensor } from "../../core/model.ts";
+import { ternarize } from "../../core/ternary.ts";
+import { permuteHeads } from "./permute.ts";
+import { pseudoTernary } from "./pseudo-ternary.ts";
+import type { GroupedTrits } from "./regroup.ts";
+
+/** How q and k rows are reordered on the way; undefined = as they are. */
+export type Reorder = "interleaved" | "half" | undefined;
+
+export class Source {
+  readonly model: Model;
+  readonly reorder: Reorder;
+
+  constructor(model: Model, reorder: Reorder) {
+    this.model = model;
+    this.reorder = reorder;
+  }
+
+  /** Exact trits and scales; float masters are ternarized by absmean, each expert for itself. */
+  trits(tensor: ModelTensor): GroupedTrits {
+    const parts = tensor.parts.map((_, part) => this.#part(tensor, part));
+    const first = parts[0] as GroupedTrits;
+    if (parts.length === 1) return first;
+    const trits = new Int8Array(count(tensor.shape));
+    const scales = new Float32Array(first.scales.length * parts.length);
+    for (const [index, part] of parts.entries()) {
+      trits.set(part.trits, index * first.trits.length);
+      scales.set(part.scales, index * first.scales.length);
+    }
+    return { trits, scales, size: first.size };
+  }
+
+  /** float32 values, of all experts of a stack. */
+  floats(tensor: ModelTensor): Float32Array {
+    if (tensor.parts.length === 1) {
+      return this.#ordered(tensor, this.model.floats(tensor.name), tensor.shape);
+    }
+    const values = new Float32Array(count(tensor.shape));
+    const size = values.length / tensor.parts.length;
+    tensor.parts.forEach((_, part) => {
+      values.set(this.model.floats(tensor.name, part), part * size);
+    });
+    return values;
+  }
+
+  #part(tensor: ModelTensor, part: number): GroupedTrits {
+    const shape = tensor.parts.length > 1 ? tensor.shape.slice(1) : tensor.shape;
+    if (tensor.quantizer.ternary === undefined) return this.#masters(tensor, part, shape);
+    const { trits, scales } = this.model.ternary(tensor.name, part);
+    const size = trits.length / scales.length;
+    const ordered = this.#ordered(tensor, trits, shape);
+    const columns = shape[shape.length - 1] ?? 1;
+    const perRow = size <= columns ? columns / size : 0;
+    const orderedScales =
+      perRow > 0 ? this.#ordered(tensor, scales, [scales.length / perRow, perRow]) : scales;
+    return { trits: ordered, scales: orderedScales, size };
+  }
+
+  /** Ternarizes float values, each matrix of a stack for itself. */
+  #masters(tensor: ModelTensor, part: number, shape: readonly number[]): GroupedTrits {
+    const values = this.#ordered(tensor, this.model.floats(tensor.name, part), shape);
+    const exact = tensor.masters ? undefined : pseudoTernary(values, shape);
+    if (exact) return exact;
+    const matrices = shape.length > 2 ? (shape[0] ?? 1) : 1;
+    const size = values.length / matrices;
+    const trits = new Int8Array(values.length);
+    const scales = new Float32Array(matrices);
+    for (let i = 0; i < matrices; i++) {
+      const own = ternarize(values.subarray(i * size, (i + 1) * size), shape);
+      scales[i] = own.scales[0] as number;
+      if (!Number.isFinite(scales[i])) {
+        const { path } = this.model;
+        throw new WrinkleFreeError("bad_file", `${path}: ${tensor.name} holds NaN or infinity`, {
+          file: path,
+          tensor: tensor.name,
+          hint: "The checkpoint is damaged, or training diverged.",
+        });
+      }
+      trits.set(own.trits, i * size);
+    }
+    return { trits, scales, size };
+  }
+
+  #ordered<T extends Int8Array | Float32Array>(
+    tensor: ModelTensor,
+    values: T,
+    shape: readonly number[],
+  ): T {
+    const named = /\.attn_([qk])\.(weight|bias)$/.test(tensor.name);
+    if (!named || this.reorder === undefined) return values;
+    const { headDim } = this.model.hyperparameters;
+    const columns = shape.length > 1 ? (shape[shape.length - 1] ?? 1) : 1;
+    return permuteHeads(values, { rows: values.length / columns, columns, headDim }, this.reorder);
+  }
+}
+
+function count(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
