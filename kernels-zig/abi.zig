@@ -245,6 +245,15 @@ pub const args = struct {
         normalize: u32,
         targets: u64,
     };
+    /// Measures the machine: format "read" sums `bytes` at `memory`, a multiple of 64 KiB, `units`
+    /// of 64 KiB each; format "int8" does `steps` rounds of dot products in each of 64 units
+    /// (see ops/probe.zig for their size). `result` u64 [256]: one word a thread.
+    pub const Probe = extern struct {
+        memory: u64,
+        bytes: u64,
+        result: u64,
+        steps: u32,
+    };
 };
 
 /// Route.kind: the top_k largest logits, or fixed `targets` u32 [top_k] (0: experts 0..top_k-1).

@@ -237,6 +237,15 @@ export const layouts = {
       targets: { offset: 48, bytes: 8, type: "u64" },
     },
   },
+  Probe: {
+    size: 32,
+    fields: {
+      memory: { offset: 0, bytes: 8, type: "u64" },
+      bytes: { offset: 8, bytes: 8, type: "u64" },
+      result: { offset: 16, bytes: 8, type: "u64" },
+      steps: { offset: 24, bytes: 4, type: "u32" },
+    },
+  },
   PackSource: {
     size: 16,
     fields: {

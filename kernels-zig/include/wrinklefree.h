@@ -43,6 +43,7 @@ typedef struct wf_attend wf_attend_t;
 typedef struct wf_elementwise wf_elementwise_t;
 typedef struct wf_top_k wf_top_k_t;
 typedef struct wf_route wf_route_t;
+typedef struct wf_probe wf_probe_t;
 typedef struct wf_pack_source wf_pack_source_t;
 typedef struct wf_entry wf_entry_t;
 typedef struct wf_library wf_library_t;
@@ -214,6 +215,13 @@ struct wf_route {
     uint32_t kind;
     uint32_t normalize;
     uint64_t targets;
+};
+
+struct wf_probe {
+    uint64_t memory;
+    uint64_t bytes;
+    uint64_t result;
+    uint32_t steps;
 };
 
 struct wf_pack_source {

@@ -4,6 +4,7 @@ const elementwise = @import("elementwise.zig");
 const embed = @import("embed.zig");
 const linear = @import("linear.zig");
 const norm = @import("norm.zig");
+const probe = @import("probe.zig");
 const rope = @import("rope.zig");
 const route = @import("route.zig");
 const store = @import("store.zig");
@@ -12,4 +13,4 @@ const unpack = @import("unpack.zig");
 
 pub const entries = embed.entries ++ norm.entries ++ rope.entries ++ store.entries ++
     attend.entries ++ elementwise.entries ++ top_k.entries ++ route.entries ++
-    linear.entries ++ unpack.entries;
+    linear.entries ++ unpack.entries ++ probe.entries;
