@@ -61,9 +61,7 @@ export function samplingSchema(samplers: readonly Sampler[]): TObject {
 
 /** Every option's default value. */
 export function defaultSamplingOptions(samplers: readonly Sampler[]): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
-  for (const sampler of samplers) Object.assign(options, Value.Create(sampler.options));
-  return options;
+  return Object.assign({}, ...samplers.map((sampler) => optionsOf(sampler, {})));
 }
 
 /**
@@ -75,13 +73,11 @@ export function optionsOf(
   request: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
   const options: Record<string, unknown> = {};
-  for (const name of Object.keys(sampler.options.properties)) {
-    const value = request[name];
-    if (value !== undefined && value !== null) options[name] = value;
+  for (const [name, schema] of Object.entries(sampler.options.properties)) {
+    options[name] = request[name] ?? schema.default;
   }
-  const complete = Value.Default(sampler.options, options);
-  const error = Value.Errors(sampler.options, complete).First();
-  if (error === undefined) return complete as Record<string, unknown>;
+  const error = Value.Errors(sampler.options, options).First();
+  if (error === undefined) return options;
   const field = error.path.split("/")[1] ?? "";
   throw new WrinkleFreeError("bad_request", `"${field}": ${lower(error.message)}`, { field });
 }
