@@ -1,7 +1,8 @@
 // The list of commands, in the order in which the help shows them.
 import type { Command } from "commander";
 import { benchCommand } from "../bench/command.ts";
+import { chatCommand } from "../chat/command.ts";
 import { serveCommand } from "../server/command.ts";
 
 /** Each makes its command anew, so that tests can parse more than once. */
-export const commands: readonly (() => Command)[] = [serveCommand, benchCommand];
+export const commands: readonly (() => Command)[] = [serveCommand, chatCommand, benchCommand];

@@ -1,25 +1,14 @@
 // Runs the server for a person or a service: prints where it listens, exits when it is told to.
 import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
 import { createRegistry } from "../plugins.ts";
+import { builtInModel, builtInNote } from "./built-in.ts";
 import type { LoadOptions } from "./load.ts";
 import { createLog } from "./log.ts";
 import type { ServedModel } from "./model.ts";
 import { type RunningServer, type ServeOptions, startServer } from "./serve.ts";
 import { readApiKeys, readText, type ServeFlags } from "./serve-flags.ts";
 import { version } from "./version.ts";
-
-/** The model that is served when none is named. */
-export const builtInModel: string = fileURLToPath(
-  new URL("../models/tern-i2_s.gguf", import.meta.url),
-);
-
-const builtInNote = `No model was given, so this serves the built-in one: tern, a very small BitNet
-(4 million parameters) that tells short stories. It shows that all works; it knows nothing.
-A real one: download a ternary GGUF, for example ggml-model-i2_s.gguf of
-https://huggingface.co/microsoft/bitnet-b1.58-2B-4T-gguf, and start with -m FILE.
-`;
 
 /** Serves until a signal comes. Throws `usage` for flags that do not fit, else what loading throws. */
 export async function runServer(flags: ServeFlags): Promise<void> {
@@ -81,7 +70,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
 }
 
 async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Promise<LoadOptions[]> {
-  const models = flags.model ?? [builtInModel];
+  const models = flags.model ?? [builtInModel()];
   for (const model of models) {
     if (existsSync(model)) continue;
     throw new WrinkleFreeError("not_found", `there is no model file or folder ${model}`, {
