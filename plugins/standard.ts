@@ -4,6 +4,7 @@ import formats from "./formats/index.ts";
 import gguf from "./gguf/index.ts";
 import kernelsCpu from "./kernels-cpu/index.ts";
 import models from "./models/index.ts";
+import routers from "./routers/index.ts";
 import safetensors from "./safetensors/index.ts";
 import samplers from "./samplers/index.ts";
 
@@ -14,4 +15,5 @@ export const standard: readonly Plugin[] = [
   kernelsCpu,
   models,
   samplers,
+  routers,
 ];
