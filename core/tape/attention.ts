@@ -1,7 +1,6 @@
 // The attention verbs of the recorder: rotary embedding, storing keys and values, attending.
 import { WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
-import { pagePositions } from "../native/abi.ts";
 import type { Host } from "../native/host.ts";
 import { kvLayerBytes } from "../native/kv.ts";
 import type { Recorder, Value } from "../plugin/architecture.ts";
@@ -28,6 +27,9 @@ export interface TapeLimits {
 
 /** Rows of one step whose long contexts are split over threads. */
 const splitRows = 16;
+/** Positions of one partial result, and the most bytes that partial results take. */
+const splitPositions = 128;
+const partialLimit = 32 << 20;
 /** Float32 values beside a head's accumulator in a partial result. */
 const partialHeader = 16;
 
@@ -130,9 +132,10 @@ export class AttentionRecorder {
   #partials: ActivationBuffer | undefined;
   #attentionPartials(heads: number, headDim: number): ActivationBuffer {
     if (!this.#partials) {
-      const blocks = Math.ceil(this.#limits.contextLength / pagePositions);
+      const blocks = Math.ceil(this.#limits.contextLength / splitPositions);
       const rows = Math.min(this.#limits.maxRows, splitRows);
-      this.#partials = this.#tape.buffer(rows * heads * blocks * (headDim + partialHeader) * 4, 1);
+      const bytes = rows * heads * blocks * (roundUp(headDim, 16) + partialHeader) * 4;
+      this.#partials = this.#tape.buffer(Math.min(bytes, partialLimit), 1);
     }
     return this.#partials;
   }
@@ -155,4 +158,8 @@ export class AttentionRecorder {
     this.#ropeTables.set(key, table);
     return table;
   }
+}
+
+function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
 }
