@@ -73,7 +73,7 @@ export class AttentionRecorder {
       dimensions: ropeDimensions,
       interleaved: options.kind === "interleaved" ? 1 : 0,
     });
-    for (const value of [a, b]) value.quantized = undefined;
+    for (const value of [a, b]) value.quantized.clear();
   }
 
   attend(q: Value, k: Value, v: Value, options: { layer: number; scale?: number }): Value {

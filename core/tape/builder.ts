@@ -21,6 +21,13 @@ export interface RecordedOp {
   readonly writes: Set<ActivationBuffer>;
 }
 
+/** Int8 rows of a value with their scales. */
+export interface Quantized {
+  readonly q: Ref;
+  readonly scale: Ref;
+  readonly stride: number;
+}
+
 /** The recorder's own view of a Value. */
 export interface Activation extends Value {
   readonly ref: Ref;
@@ -28,8 +35,8 @@ export interface Activation extends Value {
   readonly stride: number;
   /** The op that wrote it. */
   readonly producer: RecordedOp;
-  /** Its int8 twin, made on first use by a linear that wants one. */
-  quantized?: { readonly q: Ref; readonly scale: Ref; readonly stride: number };
+  /** Its int8 twins by quantization block (0 = the whole row), made when a linear wants one. */
+  readonly quantized: Map<number, Quantized>;
 }
 
 /** An activation before the op that writes it is recorded. */
@@ -61,7 +68,8 @@ export class TapeBuilder {
 
   activation(columns: number, stride = columns, rows = this.#maxRows): NewActivation {
     const buffer = this.buffer(stride * 4, rows);
-    return { id: this.#nextId++, columns, ref: { buffer, offset: 0 }, stride };
+    const ref = { buffer, offset: 0 };
+    return { id: this.#nextId++, columns, ref, stride, quantized: new Map() };
   }
 
   /** Some columns of a value as a value of their own. */
@@ -69,7 +77,7 @@ export class TapeBuilder {
     const { buffer, offset } = whole.ref;
     const ref = { buffer, offset: offset + column * 4 };
     const { stride, producer } = whole;
-    return { id: this.#nextId++, columns, ref, stride, producer };
+    return { id: this.#nextId++, columns, ref, stride, producer, quantized: new Map() };
   }
 
   /** Records an op that reads `inputs` and writes `out` (or its inputs, in place). */

@@ -1,6 +1,7 @@
 // Records an Architecture's forward step as a list of native ops; what is recorded is what runs.
 import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
+import { Input } from "../native/abi.ts";
 import type { Host } from "../native/host.ts";
 import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
 import type { RouterShape } from "../plugin/router.ts";
@@ -9,6 +10,7 @@ import {
   type Activation,
   type NewActivation,
   type OpArguments,
+  type Quantized,
   type RecordedOp,
   TapeBuilder,
 } from "./builder.ts";
@@ -23,8 +25,9 @@ const activations: Record<Gate | "none" | "softcap", number> = {
   gelu: 3,
   softcap: 4,
 };
-const inputQuantized = 1;
 const rowsOfLogits = 1;
+/** Elements of a quantization block where weights do not say (as in Q8_0). */
+const defaultBlock = 32;
 const scaleBytes = 8;
 const embedFormats: Record<string, number> = { f32: 0, f16: 1, bf16: 2, q8_0: 3, q6_k: 4 };
 
@@ -208,7 +211,8 @@ export class TapeRecorder implements Recorder {
     out: NewActivation,
     args: OpArguments,
   ): Activation {
-    const quantized = packed.entry.input === inputQuantized ? this.#quantize(x) : undefined;
+    const block = packed.group > 0 || packed.entry.input === Input.i8Block ? blockOf(packed) : 0;
+    const quantized = packed.entry.input === Input.f32 ? undefined : this.#quantize(x, block);
     const written = this.#tape.emit(
       "linear",
       "Linear",
@@ -227,6 +231,7 @@ export class TapeRecorder implements Recorder {
         n: packed.n,
         k: packed.k,
         group: packed.group,
+        qBlock: block,
         multiplier: 1,
         ...args,
       },
@@ -240,19 +245,16 @@ export class TapeRecorder implements Recorder {
   }
 
   /** The int8 twin of a value: its norm writes it along, any other value gets an op of its own. */
-  #quantize(x: Activation): NonNullable<Activation["quantized"]> {
-    if (x.quantized) return x.quantized;
+  #quantize(x: Activation, block: number): Quantized {
+    const known = x.quantized.get(block);
+    if (known) return known;
     const stride = Math.ceil(x.columns / 64) * 64;
-    const [q, scale] = [this.#tape.buffer(stride), this.#tape.buffer(scaleBytes)];
-    const quantized = {
-      q: { buffer: q, offset: 0 },
-      scale: { buffer: scale, offset: 0 },
-      stride,
-    };
-    const target = { q: quantized.q, qScale: quantized.scale, qStride: stride };
+    const blocks = block === 0 ? 1 : Math.ceil(x.columns / block);
+    const [q, scale] = [this.#tape.buffer(stride), this.#tape.buffer(scaleBytes * blocks)];
+    const made = { q: { buffer: q, offset: 0 }, scale: { buffer: scale, offset: 0 }, stride };
+    const target = { q: made.q, qScale: made.scale, qStride: stride, qBlock: block };
     let op = x.producer;
-    const fused = op.name === "norm" && op.args.groups === 1;
-    if (fused) {
+    if (op.name === "norm" && op.args.groups === 1 && x.quantized.size === 0) {
       Object.assign(op.args, target);
     } else {
       op = this.#tape.push("norm", "Norm", "quantize", {
@@ -263,8 +265,8 @@ export class TapeRecorder implements Recorder {
     }
     op.writes.add(q);
     op.writes.add(scale);
-    x.quantized = quantized;
-    return quantized;
+    x.quantized.set(block, made);
+    return made;
   }
 
   #normArguments(x: Activation, columns: number, groups: number, epsilon: number): OpArguments {
@@ -322,4 +324,12 @@ export class TapeRecorder implements Recorder {
       { file: this.model.path, tensor: weight },
     );
   }
+}
+
+/**
+ * Activations of weights with a scale for each group are quantized in the same groups: such models
+ * were trained without quantized activations, and a scale for a whole row would cost accuracy.
+ */
+function blockOf(packed: PackedLinear): number {
+  return packed.group > 0 ? packed.group : defaultBlock;
 }

@@ -78,7 +78,9 @@ export class WeightPacker {
       (tensor) => tensor.shape[1] === first.shape[1] && tensor.ternary === first.ternary,
     );
     if (!same) return false;
-    if (!first.ternary) return tensors.every((tensor) => tensor.format === first.format);
+    const entries = new Set(names.map((name) => this.#entry(name, first.ternary)));
+    if (entries.size > 1) return false;
+    if (!first.ternary) return true;
     const groups = new Set(names.map((name) => this.#scales(name, 0).group));
     return groups.size === 1;
   }
@@ -161,9 +163,11 @@ export class WeightPacker {
   }
 
   #entry(name: string, ternary: boolean): NativeEntry {
-    if (ternary) return this.#kernels.ternaryLayout(this.#layout);
-    const format = this.#model.tensor(name).format;
-    return this.#kernels.find("linear", format) ?? this.#kernels.get("linear", "f16");
+    // A library with a linear for this very storage format knows it best, unless a layout is asked for.
+    const { format, masters } = this.#model.tensor(name);
+    const own = masters ? undefined : this.#kernels.find("linear", format);
+    if (own && (!ternary || this.#layout === undefined)) return own;
+    return ternary ? this.#kernels.ternaryLayout(this.#layout) : this.#kernels.get("linear", "f16");
   }
 
   #allocate(bytes: number): number {
