@@ -8,6 +8,12 @@ try {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     process.on(signal, () => child.kill(signal));
   }
+  // npm runs scripts in a shell, which ends at SIGTERM without passing it on.
+  if (process.env.npm_lifecycle_event !== undefined) {
+    const parent = process.ppid;
+    const watch = () => process.ppid === parent || child.kill("SIGTERM");
+    setInterval(watch, 500).unref();
+  }
   child.on("error", (error) => {
     console.error(`run: ${error.message}`);
     process.exitCode = 1;
