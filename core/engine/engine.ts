@@ -3,6 +3,7 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
 import { logprobs } from "../sampling/chain.ts";
 import type { StepPlan } from "../tape/tape.ts";
+import { checkRequest } from "./check.ts";
 import { proposeByLookup } from "./lookup.ts";
 import { type PageNode, PagePool } from "./pages.ts";
 import type {
@@ -107,7 +108,16 @@ export class Engine {
 
   /** Queues a request. Throws context_exceeded, overloaded, bad_request; then nothing was queued. */
   add(request: GenerateRequest): void {
-    this.#check(request);
+    if (this.#sequences.has(request.id)) {
+      throw new WrinkleFreeError("bad_request", `request id ${request.id} is already running`);
+    }
+    checkRequest(request, this.#runner);
+    const waiting = this.#scheduler.waiting.length;
+    if (waiting >= this.#options.queueLimit) {
+      throw new WrinkleFreeError("overloaded", `${waiting} requests are waiting already`, {
+        hint: "Try again later.",
+      });
+    }
     const chain = this.#createChain(request);
     const sequence = new Sequence(request, chain, this.#order++, performance.now());
     this.#sequences.set(request.id, sequence);
@@ -192,46 +202,6 @@ export class Engine {
     const events = this.#events;
     this.#events = [];
     return events;
-  }
-
-  #check(request: GenerateRequest): void {
-    const { prompt } = request;
-    if (this.#sequences.has(request.id)) {
-      throw new WrinkleFreeError("bad_request", `request id ${request.id} is already running`);
-    }
-    if (prompt.length === 0) {
-      throw new WrinkleFreeError("bad_request", "the prompt has no tokens", { field: "prompt" });
-    }
-    for (const token of prompt) {
-      if (!Number.isInteger(token) || token < 0 || token >= this.#runner.vocabulary) {
-        throw new WrinkleFreeError(
-          "bad_request",
-          `token ${token} of the prompt is not in the vocabulary of ${this.#runner.vocabulary}`,
-          { field: "prompt" },
-        );
-      }
-    }
-    const pool = this.#runner.pages * this.#runner.pagePositions;
-    const context = Math.min(this.#runner.contextLength, pool);
-    if (prompt.length > context) {
-      throw new WrinkleFreeError(
-        "context_exceeded",
-        `request (${prompt.length} tokens) exceeds the available context size (${context} tokens), ` +
-          "try increasing it",
-        {
-          field: "prompt",
-          hint: "Shorten the prompt, or start the server with a larger --ctx-size.",
-          extra: { n_prompt_tokens: prompt.length, n_ctx: context },
-        },
-      );
-    }
-    if (this.#scheduler.waiting.length >= this.#options.queueLimit) {
-      throw new WrinkleFreeError(
-        "overloaded",
-        `${this.#scheduler.waiting.length} requests are waiting already`,
-        { hint: "Try again later." },
-      );
-    }
   }
 
   #expire(now: number): void {

@@ -44,14 +44,22 @@ async function hashes(isa: string, threads: number): Promise<Record<string, stri
   return found;
 }
 
-describe("the same bits", () => {
-  test("on every ISA, for 1..3 threads, any chunk, any company", async () => {
-    const isas = process.arch === "x64" ? ["generic", "avx2", "avx512"] : ["generic", "neon"];
-    const all: Record<string, string> = {};
-    for (const isa of isas) {
-      for (const threads of [1, 2, 3]) Object.assign(all, await hashes(isa, threads));
-    }
-    const expected = Object.values(all)[0]!;
-    expect(all).toEqual(Object.fromEntries(Object.keys(all).map((key) => [key, expected])));
-  });
+/** Slow where the generic library emulates fused multiply-add; a limit, not a promise of speed. */
+const timeout = 120_000;
+
+describe("the same bits for 1..3 threads, any chunk, any company", () => {
+  const isas = process.arch === "x64" ? ["avx512", "avx2", "generic"] : ["neon", "generic"];
+  let expected: string | undefined;
+  for (const isa of isas) {
+    test(
+      `on ${isa}, equal to the others`,
+      async () => {
+        const all: Record<string, string> = {};
+        for (const threads of [1, 2, 3]) Object.assign(all, await hashes(isa, threads));
+        expected ??= Object.values(all)[0]!;
+        expect(new Set([...Object.values(all), expected])).toEqual(new Set([expected]));
+      },
+      timeout,
+    );
+  }
 });
