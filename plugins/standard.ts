@@ -8,6 +8,13 @@ import routers from "./routers/index.ts";
 import safetensors from "./safetensors/index.ts";
 import samplers from "./samplers/index.ts";
 
+export type { TensorPlan } from "./gguf/encode.ts";
+export type { OwnFormat } from "./gguf/loader.ts";
+/** What convert writes files with. */
+export { ownFormatsKey } from "./gguf/loader.ts";
+export { GgufWriter } from "./gguf/writer.ts";
+export { llama3Factor } from "./models/rope.ts";
+
 export const standard: readonly Plugin[] = [
   gguf,
   safetensors,

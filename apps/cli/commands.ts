@@ -2,7 +2,13 @@
 import type { Command } from "commander";
 import { benchCommand } from "../bench/command.ts";
 import { chatCommand } from "../chat/command.ts";
+import { convertCommand } from "../convert/command.ts";
 import { serveCommand } from "../server/command.ts";
 
 /** Each makes its command anew, so that tests can parse more than once. */
-export const commands: readonly (() => Command)[] = [serveCommand, chatCommand, benchCommand];
+export const commands: readonly (() => Command)[] = [
+  serveCommand,
+  chatCommand,
+  convertCommand,
+  benchCommand,
+];

@@ -2,8 +2,7 @@
 import { existsSync } from "node:fs";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
-import type { TensorPlan } from "../../plugins/gguf/encode.ts";
-import { GgufWriter } from "../../plugins/gguf/writer.ts";
+import { GgufWriter, type TensorPlan } from "../../plugins/standard.ts";
 import { Encoder } from "./encode.ts";
 import { outputMetadata } from "./metadata.ts";
 import type { ConvertOptions, ConvertReport } from "./options.ts";
@@ -34,7 +33,7 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
   const format = options.quantize ?? "i2_s";
   const metadata = outputMetadata(model, planned, format, reorder, options);
   const tensors = planned.map(toGguf);
-  const source = new Source(model, reorder);
+  const source = new Source(model, reorder, options.naive);
   const report = { output: options.output, tensors: planned.length, warnings };
   if (options.naive) warn(naiveWarning);
   if (options.dryRun) {

@@ -1,7 +1,7 @@
 // Encodes one planned tensor; the scale that a format keeps apart waits for its own turn.
 import { WrinkleFreeError } from "../../core/index.ts";
 import type { PlannedTensor } from "./plan.ts";
-import { type GroupedTrits, regroup } from "./regroup.ts";
+import { expand, type GroupedTrits, regroup } from "./regroup.ts";
 import type { Source } from "./source.ts";
 
 /** Elements that share a scale of the planned format. */
@@ -69,17 +69,4 @@ export class Encoder {
     }
     return planned.quantizer.encode(scale, planned.shape).bytes;
   }
-}
-
-/** Ternary weights as float32. */
-export function expand({ trits, scales, size }: GroupedTrits): Float32Array {
-  const values = new Float32Array(trits.length);
-  for (let group = 0; group < scales.length; group++) {
-    const scale = scales[group] as number;
-    for (let i = group * size; i < (group + 1) * size; i++) {
-      const trit = trits[i] as number;
-      if (trit !== 0) values[i] = trit * scale;
-    }
-  }
-  return values;
 }

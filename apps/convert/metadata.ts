@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import type { MetadataValue } from "../../core/index.ts";
 import type { Model } from "../../core/model.ts";
-import { type OwnFormat, ownFormatsKey } from "../../plugins/gguf/loader.ts";
+import { type OwnFormat, ownFormatsKey } from "../../plugins/standard.ts";
 import type { ConvertOptions } from "./options.ts";
 import type { PlannedTensor } from "./plan.ts";
 import type { Reorder } from "./source.ts";

@@ -2,6 +2,7 @@
 import { nearest, type Quantizer, type Registry, WrinkleFreeError } from "../../core/index.ts";
 import type { Model, ModelTensor } from "../../core/model.ts";
 import type { ConvertOptions } from "./options.ts";
+import { pseudoTernary } from "./pseudo-ternary.ts";
 
 /** One tensor of the output. */
 export interface PlannedTensor {
@@ -42,13 +43,11 @@ export function planTensors(
   const target = quantizerFor(registry, options.quantize ?? "i2_s", "-q");
   const planned: PlannedTensor[] = [];
   const refused: string[] = [];
-  let dense = 0;
-  for (const tensor of model.tensors.values()) {
-    const quantizer = formatOf(tensor, target, registry, options);
-    if (quantizer === undefined) {
-      dense++;
-      continue;
-    }
+  const linears = [...model.tensors.values()].filter(isLinear);
+  const dense = linears.filter((tensor) => !options.naive && !holdsTernary(model, tensor));
+  if (target.ternary && dense.length > 0) refuseDense(model, linears, dense, target.format);
+  for (const tensor of inOrder(model)) {
+    const quantizer = formatOf(tensor, target, registry, options, dense);
     try {
       planned.push(...describe(tensor, quantizer, registry));
     } catch (error) {
@@ -56,7 +55,6 @@ export function planTensors(
       refused.push(`${tensor.name}: ${error.message}`);
     }
   }
-  if (dense > 0) throw notTernary(model, dense, target.format);
   if (refused.length > 0) throw refusal(model, target.format, refused);
   return planned;
 }
@@ -72,13 +70,45 @@ function isLinear(tensor: ModelTensor): boolean {
   );
 }
 
-/** Format of one tensor; undefined = a dense linear where ternary ones were asked for. */
+/** Rows that are looked at to tell ternary weights stored as floats from dense ones. */
+const sampleRows = 64;
+
+/** Whether a linear is ternary by its format, by its model, or by the values it stores as floats. */
+function holdsTernary(model: Model, tensor: ModelTensor): boolean {
+  if (tensor.ternary) return true;
+  if (!floatFormats.has(tensor.format)) return false;
+  const columns = tensor.shape[tensor.shape.length - 1] ?? 1;
+  const { bytes } = model.data(tensor.name);
+  const rows = Math.min(
+    sampleRows,
+    Math.floor(bytes.byteLength / tensor.quantizer.byteLength([columns])),
+  );
+  const shape = [rows, columns];
+  const sample = bytes.subarray(0, tensor.quantizer.byteLength(shape));
+  return pseudoTernary(tensor.quantizer.decode({ bytes: sample }, shape), shape) !== undefined;
+}
+
+const floatFormats = new Set(["f32", "f16", "bf16"]);
+
+/** Dense linears are kept in a block format (a mixed model); all others are refused. */
+function refuseDense(
+  model: Model,
+  linears: readonly ModelTensor[],
+  dense: readonly ModelTensor[],
+  format: string,
+): void {
+  const mixed = dense.length < linears.length;
+  if (mixed && dense.every((tensor) => !floatFormats.has(tensor.format))) return;
+  throw notTernary(model, dense.length, format);
+}
+
 function formatOf(
   tensor: ModelTensor,
   target: Quantizer,
   registry: Registry,
   options: ConvertOptions,
-): Quantizer | undefined {
+  dense: readonly ModelTensor[],
+): Quantizer {
   if (tensor.name === "token_embd.weight") {
     return quantizerFor(registry, options.embedding ?? "f16", "--quant-embd");
   }
@@ -86,14 +116,18 @@ function formatOf(
     return quantizerFor(registry, options.head ?? "f16", "--quant-output");
   }
   if (!isLinear(tensor)) return registry.quantizer("f32");
-  if (!target.ternary || tensor.ternary || options.naive) return target;
-  // A dense linear of an otherwise ternary file (a mixed model) keeps its own format.
-  const kept = tensor.quantizer.ggufType !== undefined && tensor.format !== "f32";
-  return kept && mixedFormats.has(tensor.format) ? tensor.quantizer : undefined;
+  return target.ternary && dense.includes(tensor) ? tensor.quantizer : target;
 }
 
-/** Block formats whose weights are dense on purpose; f16 and bf16 may hold ternary ones. */
-const mixedFormats = new Set(["q8_0", "q6_k", "q4_0", "q4_1"]);
+/** Embedding first, then layer by layer, then the output: the order in which a step reads them. */
+function inOrder(model: Model): ModelTensor[] {
+  const place = (name: string): number => {
+    if (name.startsWith("token_embd")) return -1;
+    const layer = /^blk\.(\d+)\./.exec(name)?.[1];
+    return layer === undefined ? Number.MAX_SAFE_INTEGER : Number(layer);
+  };
+  return [...model.tensors.values()].sort((a, b) => place(a.name) - place(b.name));
+}
 
 function describe(tensor: ModelTensor, quantizer: Quantizer, registry: Registry): PlannedTensor[] {
   const { name, shape } = tensor;

@@ -52,3 +52,16 @@ function mismatch(from: number, to: number, format: string): WrinkleFreeError {
     },
   );
 }
+
+/** Ternary weights as float32. */
+export function expand({ trits, scales, size }: GroupedTrits): Float32Array {
+  const values = new Float32Array(trits.length);
+  for (let group = 0; group < scales.length; group++) {
+    const scale = scales[group] as number;
+    for (let i = group * size; i < (group + 1) * size; i++) {
+      const trit = trits[i] as number;
+      if (trit !== 0) values[i] = trit * scale;
+    }
+  }
+  return values;
+}

@@ -1,7 +1,7 @@
 // Tensors that GGUF wants and checkpoints state as numbers in config.json: RoPE frequency factors.
 import type { Registry } from "../../core/index.ts";
 import type { Model } from "../../core/model.ts";
-import { llama3Factor } from "../../plugins/models/rope.ts";
+import { llama3Factor } from "../../plugins/standard.ts";
 import type { PlannedTensor } from "./plan.ts";
 
 /** rope_freqs.weight for llama3's scaling, rope_factors_{long,short}.weight for longrope. */

@@ -5,7 +5,7 @@ import type { Model, ModelTensor } from "../../core/model.ts";
 import { ternarize } from "../../core/ternary.ts";
 import { permuteHeads } from "./permute.ts";
 import { pseudoTernary } from "./pseudo-ternary.ts";
-import type { GroupedTrits } from "./regroup.ts";
+import { expand, type GroupedTrits } from "./regroup.ts";
 
 /** How q and k rows are reordered on the way; undefined = as they are. */
 export type Reorder = "interleaved" | "half" | undefined;
@@ -13,10 +13,13 @@ export type Reorder = "interleaved" | "half" | undefined;
 export class Source {
   readonly model: Model;
   readonly reorder: Reorder;
+  readonly #naive: boolean;
 
-  constructor(model: Model, reorder: Reorder) {
+  /** `naive`: dense weights may be rounded to ternary ones. */
+  constructor(model: Model, reorder: Reorder, naive = false) {
     this.model = model;
     this.reorder = reorder;
+    this.#naive = naive;
   }
 
   /** Exact trits and scales; float masters are ternarized by absmean, each expert for itself. */
@@ -33,8 +36,9 @@ export class Source {
     return { trits, scales, size: first.size };
   }
 
-  /** float32 values, of all experts of a stack. */
+  /** float32 values, of all experts of a stack; of masters, the ternary ones that the model runs on. */
   floats(tensor: ModelTensor): Float32Array {
+    if (tensor.masters) return expand(this.trits(tensor));
     if (tensor.parts.length === 1) {
       return this.#ordered(tensor, this.model.floats(tensor.name), tensor.shape);
     }
@@ -64,6 +68,7 @@ export class Source {
     const values = this.#ordered(tensor, this.model.floats(tensor.name, part), shape);
     const exact = tensor.masters ? undefined : pseudoTernary(values, shape);
     if (exact) return exact;
+    if (!tensor.masters && !this.#naive) throw this.#dense(tensor.name);
     const matrices = shape.length > 2 ? (shape[0] ?? 1) : 1;
     const size = values.length / matrices;
     const trits = new Int8Array(values.length);
@@ -82,6 +87,15 @@ export class Source {
       trits.set(own.trits, i * size);
     }
     return { trits, scales, size };
+  }
+
+  #dense(name: string): WrinkleFreeError {
+    const { path } = this.model;
+    return new WrinkleFreeError("unsupported", `${path}: ${name} holds dense weights`, {
+      file: path,
+      tensor: name,
+      hint: "Keep them with -q f16, or round them with --naive.",
+    });
   }
 
   #ordered<T extends Int8Array | Float32Array>(

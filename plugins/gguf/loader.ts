@@ -137,10 +137,12 @@ function placeTensors(
   const byOffset = [...raw].sort((a, b) => a.offset - b.offset);
   const tensors = new Map<string, TensorInfo>();
   const own = ownFormats(file.path, metadata.values);
+  for (const { name, offset } of raw) {
+    if (offset % alignment !== 0) fail(name, `starts at ${offset}, no multiple of ${alignment}`);
+  }
   for (const [index, tensor] of byOffset.entries()) {
     const { name, shape, type, offset } = tensor;
     if (tensors.has(name)) fail(name, "appears twice");
-    if (offset % alignment !== 0) fail(name, `starts at ${offset}, no multiple of ${alignment}`);
     const end = byOffset[index + 1]?.offset ?? dataLength;
     const span = end - offset;
     let encoding: Encoding;

@@ -1,0 +1,43 @@
+// `wrinklefree convert`: any ternary checkpoint to GGUF, or back to a packed checkpoint.
+import { Command, Option } from "commander";
+import type { RunOptions } from "./run.ts";
+
+export function convertCommand(): Command {
+  return new Command("convert")
+    .description(
+      "Convert a ternary model to GGUF: from a checkpoint folder, a file or the Hugging Face hub.",
+    )
+    .argument("[source]", "checkpoint folder, .safetensors, .pt, .bin or .gguf file")
+    .option("-o, --output <path>", "file to write; default: <source>-<format>.gguf in this folder")
+    .option("-q, --quantize <format>", "format of the ternary weights", "i2_s")
+    .option("--quant-embd <format>", "format of the embedding", "f16")
+    .option("--quant-output <format>", "format of the output layer", "f16")
+    .option("--config <file>", "config.json for a checkpoint that has none")
+    .option("--name <text>", "general.name of the output")
+    .addOption(
+      new Option(
+        "--weight-scale <kind>",
+        "how a packed checkpoint's weight_scale is meant",
+      ).choices(["direct", "inverse"]),
+    )
+    .option("--naive", "round a dense model to -1, 0 and 1 (it was not trained for it)")
+    .option("--no-verify", "skip comparing the output with the source")
+    .option("--dry-run", "tell what would be written, and what would not fit")
+    .option("--no-overwrite", "stop where the output exists")
+    .option("--json", "print the report as JSON")
+    .option("--quiet", "print no progress")
+    .addHelpText(
+      "after",
+      `
+Formats (-q): i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn, iq2_bn, q2_0, pq2_0, f16, bf16,
+and those of plugins.
+
+Examples:
+  $ wrinklefree convert ./bitnet-b1.58-2B-4T -o 2b4t.gguf
+  $ wrinklefree convert 2b4t.gguf -q tq2_0 --quant-embd q6_k -o 2b4t-tq2.gguf`,
+    )
+    .action(async (source: string | undefined, _: unknown, command: Command) => {
+      const { runConvert } = await import("./run.ts");
+      await runConvert(source, command.optsWithGlobals<RunOptions>());
+    });
+}
