@@ -8,6 +8,7 @@ import {
   WrinkleFreeError,
 } from "../../core/index.ts";
 import type { ServedModel } from "./model.ts";
+import type { Observation } from "./observe.ts";
 
 /** One sequence to generate, in terms that every dialect shares. */
 export interface Generation {
@@ -100,10 +101,15 @@ export async function* generate(
   generation: Generation,
   signal: AbortSignal,
 ): AsyncGenerator<GenerationEvent, void, undefined> {
-  const run = new Run(model, generation);
-  for await (const event of model.client.generate(engineRequest(model, generation), { signal })) {
-    yield* run.take(event);
-    if (run.finished) return;
+  const observation = model.observer?.begin(model.id, generation);
+  const run = new Run(model, generation, observation);
+  try {
+    for await (const event of model.client.generate(engineRequest(model, generation), { signal })) {
+      yield* run.take(event);
+      if (run.finished) return;
+    }
+  } finally {
+    observation?.end();
   }
   signal.throwIfAborted();
   throw new WrinkleFreeError("cancelled", "the request was cancelled");
@@ -135,6 +141,7 @@ class Run {
   readonly #model: ServedModel;
   readonly #generation: Generation;
   readonly #text: TextStream;
+  readonly #observation: Observation | undefined;
   readonly #tokens: GeneratedToken[] = [];
   readonly #start = performance.now();
   #promptDone = 0;
@@ -147,8 +154,9 @@ class Run {
   #endToken: number | undefined;
   #scores: readonly (ScoredToken | null)[] | undefined;
 
-  constructor(model: ServedModel, generation: Generation) {
+  constructor(model: ServedModel, generation: Generation, observation: Observation | undefined) {
     this.#model = model;
+    this.#observation = observation;
     this.#generation = generation;
     const { stop, special, includeStop } = generation;
     this.#text = new TextStream(model.tokenizer, { stop, special, includeStop });
@@ -159,6 +167,7 @@ class Run {
       case "prompt":
         this.#promptDone = performance.now();
         this.#cached = event.cached;
+        this.#observation?.prompt(event.processed, event.cached);
         this.#scores = event.scores ?? this.#scores;
         yield event;
         return;
@@ -179,6 +188,7 @@ class Run {
     token: number,
     score: ScoredToken | undefined,
   ): Generator<GenerationEvent, void, undefined> {
+    this.#observation?.token();
     const end = this.#ends(token);
     this.#tokens.push({ token, score, start: this.#bytes, end });
     if (end) {
@@ -232,6 +242,7 @@ class Run {
       promptScores: this.#scores,
       timings,
     };
+    this.#observation?.done(completion);
     return { type: "done", completion };
   }
 

@@ -1,6 +1,7 @@
 // A model being served: its engine, tokenizer and template, and the slot that fills while it loads.
 import type { ChatTemplate, EngineClient, Tokenizer } from "../../core/index.ts";
 import { HttpError } from "./errors.ts";
+import type { Observer } from "./observe.ts";
 
 export interface ServedModel {
   /** The name it answers to; the first of `aliases`. */
@@ -11,6 +12,7 @@ export interface ServedModel {
   readonly template: ChatTemplate;
   /** Token ids that end generation: the tokenizer's and those that the model's files list. */
   readonly endTokens: readonly number[];
+  readonly observer?: Observer;
   /** Unix seconds when it was loaded. */
   readonly created: number;
 }

@@ -1,6 +1,7 @@
 // The routes of all dialects.
 import type { Sampler } from "../../core/index.ts";
 import type { Route, RouteFactory } from "./route.ts";
+import { introspectionRoutes } from "./routes/introspection.ts";
 import { llamaRoutes } from "./routes/llama.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { chatRoutes } from "./routes/openai-chat.ts";
@@ -10,6 +11,7 @@ import { textRoutes } from "./routes/text.ts";
 const factories: readonly RouteFactory[] = [
   modelRoutes,
   llamaRoutes,
+  introspectionRoutes,
   textRoutes,
   chatRoutes,
   completionRoutes,

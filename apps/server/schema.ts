@@ -1,6 +1,7 @@
 // Request fields that the dialects share, as TypeBox schemas, and their reading into a Generation.
 import { type Static, type TObject, type TProperties, type TSchema, Type } from "@sinclair/typebox";
 import { type Sampler, samplingSchema } from "../../core/index.ts";
+import { constraintFields, readConstraint } from "./constraint.ts";
 import { badField } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import type { ServedModel } from "./model.ts";
@@ -34,6 +35,7 @@ export const generationFields = {
   ),
   priority: optional(Type.Integer({ description: "Lower runs earlier." })),
   t_max_predict_ms: optional(Type.Number({ description: "Milliseconds for the answer." })),
+  ...constraintFields,
 } satisfies TProperties;
 
 /** A dialect's body: its own fields, the shared ones, and every loaded sampler's options. */
@@ -96,7 +98,8 @@ export function readGeneration(
   );
   checkCount("stop_token_ids", stopTokens.length, limits.stopStrings);
   return {
-    sampling: samplingOptions(server, body),
+    sampling: withoutEndTokens(samplingOptions(server, body), model),
+    constraint: readConstraint(body),
     seed: readSeed(body.seed),
     maxTokens: readMaxTokens(body, server),
     stop,
@@ -109,6 +112,18 @@ export function readGeneration(
     priority: body.priority,
     timeoutMs: readTimeout(body, server),
   };
+}
+
+/** ignore_eos as biases: the model's own end tokens are banned, those that the request adds are not. */
+function withoutEndTokens(
+  sampling: Record<string, unknown>,
+  model: ServedModel,
+): Record<string, unknown> {
+  if (sampling.ignore_eos !== true) return sampling;
+  const bias = sampling.logit_bias ?? [];
+  const entries = Array.isArray(bias) ? bias : Object.entries(bias as object);
+  const banned = model.endTokens.map((token) => [token, false]);
+  return { ...sampling, ignore_eos: false, logit_bias: [...entries, ...banned] };
 }
 
 /** A 32-bit seed; undefined is a random one. */

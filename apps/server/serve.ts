@@ -5,6 +5,7 @@ import { createApp } from "./app.ts";
 import { type LoadOptions, loadModel, modelName } from "./load.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ModelSlot } from "./model.ts";
+import { Observer } from "./observe.ts";
 import { allRoutes } from "./routes.ts";
 import { defaultLimits, type ServerSettings, type ServerState } from "./state.ts";
 
@@ -35,15 +36,18 @@ const idleSeconds = 120;
 /** Opens the port and starts to load. Throws `usage` when the port cannot be had. */
 export function startServer(options: ServeOptions): RunningServer {
   const settings = completeSettings(options);
+  const observer = new Observer();
   const loading = options.models.map((model) => {
     const id = model.aliases?.[0] ?? modelName(model.model);
-    return new ModelSlot(id, loadModel(options.registry, model));
+    const loaded = loadModel(options.registry, model).then((model) => ({ ...model, observer }));
+    return new ModelSlot(id, loaded);
   });
   const state: ServerState = {
     settings,
     samplers: options.registry.samplers,
     slots: loading,
     log: options.log ?? createLog({ level: "silent" }),
+    observer,
     started: Date.now(),
   };
   const app = createApp(state, allRoutes(options.registry.samplers));

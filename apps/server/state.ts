@@ -3,6 +3,7 @@ import type { Sampler } from "../../core/index.ts";
 import { badField, HttpError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 import type { ModelSlot, ServedModel } from "./model.ts";
+import type { Observer } from "./observe.ts";
 import type { Framing } from "./stream.ts";
 
 export interface Limits {
@@ -50,6 +51,7 @@ export interface ServerState {
   readonly samplers: readonly Sampler[];
   readonly slots: readonly ModelSlot[];
   readonly log: Logger;
+  readonly observer: Observer;
   /** Unix milliseconds. */
   readonly started: number;
 }

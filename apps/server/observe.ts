@@ -1,0 +1,117 @@
+// Watches generations: what runs now (for /slots) and how long things took (for /metrics).
+import { Counter, Histogram, Registry } from "prom-client";
+import type { Completion, Generation } from "./generation.ts";
+
+/** One generation that runs now. */
+export interface Running {
+  readonly task: number;
+  readonly generation: Generation;
+  processed: number;
+  cached: number;
+  decoded: number;
+}
+
+const seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const tokens = [1, 8, 32, 128, 512, 2048, 8192, 32768];
+
+/** The observations of all generations of one server. */
+export class Observer {
+  readonly registry: Registry = new Registry();
+  /** Place (slot) to generation; free places are undefined. */
+  readonly running: (Running | undefined)[] = [];
+  #task = 0;
+  readonly #firstToken = this.#histogram("time_to_first_token_seconds", "Arrival to first token.");
+  readonly #interToken = this.#histogram("inter_token_latency_seconds", "Token to next token.");
+  readonly #request = this.#histogram("request_seconds", "Arrival to end.");
+  readonly #queue = this.#histogram("queue_seconds", "Waiting before the prompt is read.");
+  readonly #prompt = this.#histogram("prompt_tokens", "Tokens of a prompt.", tokens);
+  readonly #generated = this.#histogram("generated_tokens", "Tokens of an answer.", tokens);
+  readonly #finished = new Counter({
+    name: "wrinklefree_requests_total",
+    help: "Generations by how they ended.",
+    labelNames: ["model", "reason"],
+    registers: [this.registry],
+  });
+
+  #histogram(name: string, help: string, buckets: number[] = seconds): Histogram<"model"> {
+    return new Histogram({
+      name: `wrinklefree_${name}`,
+      help,
+      buckets,
+      labelNames: ["model"],
+      registers: [this.registry],
+    });
+  }
+
+  begin(model: string, generation: Generation): Observation {
+    const free = this.running.indexOf(undefined);
+    const place = free < 0 ? this.running.length : free;
+    const running: Running = {
+      task: this.#task++,
+      generation,
+      processed: 0,
+      cached: 0,
+      decoded: 0,
+    };
+    this.running[place] = running;
+    return new Observation(running, {
+      firstToken: (ms) => this.#firstToken.observe({ model }, ms / 1000),
+      nextToken: (ms) => this.#interToken.observe({ model }, ms / 1000),
+      end: (completion, ms) => {
+        this.running[place] = undefined;
+        this.#end(model, completion, ms);
+      },
+    });
+  }
+
+  #end(model: string, completion: Completion | undefined, ms: number): void {
+    this.#finished.inc({ model, reason: completion?.stopType ?? "cancelled" });
+    if (!completion) return;
+    this.#request.observe({ model }, ms / 1000);
+    this.#queue.observe({ model }, completion.timings.queueMs / 1000);
+    this.#prompt.observe({ model }, completion.promptTokens);
+    this.#generated.observe({ model }, completion.timings.generatedTokens);
+  }
+}
+
+interface Sinks {
+  firstToken(ms: number): void;
+  nextToken(ms: number): void;
+  end(completion: Completion | undefined, ms: number): void;
+}
+
+/** The clock of one generation. */
+export class Observation {
+  readonly #running: Running;
+  readonly #sinks: Sinks;
+  readonly #start = performance.now();
+  #last = 0;
+  #completion: Completion | undefined;
+
+  constructor(running: Running, sinks: Sinks) {
+    this.#running = running;
+    this.#sinks = sinks;
+  }
+
+  prompt(processed: number, cached: number): void {
+    this.#running.processed = processed;
+    this.#running.cached = cached;
+  }
+
+  token(): void {
+    const now = performance.now();
+    if (this.#last === 0) this.#sinks.firstToken(now - this.#start);
+    else this.#sinks.nextToken(now - this.#last);
+    this.#last = now;
+    this.#running.decoded++;
+  }
+
+  done(completion: Completion): void {
+    this.#completion = completion;
+  }
+
+  /** Always called, whether it was done or left. */
+  end(): void {
+    this.#sinks.end(this.#completion, performance.now() - this.#start);
+  }
+}
