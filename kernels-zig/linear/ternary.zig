@@ -11,7 +11,18 @@ const block_rows = abi.block_rows;
 const block_bytes = 64;
 
 /// Rows of a step up to which weights are decoded straight into the products.
-const direct_rows = 8;
+const direct_rows = switch (dot.kind) {
+    .vnni => 12,
+    else => 8,
+};
+/// Rows of x that are multiplied together there.
+const tile_rows = switch (dot.kind) {
+    .vnni => 12,
+    else => 4,
+};
+/// How far ahead weights are asked for. Where the core's own window of instructions is full of
+/// products it sees too few loads ahead to fill the memory's pipeline.
+const prefetch_bytes = 8 << 10;
 /// Weights that a unit of the few-rows path reads at least, where there are enough.
 const unit_bytes = 64 << 10;
 /// Tokens of a unit of the many-rows path.
@@ -212,7 +223,7 @@ pub fn Ternary(comptime layout: type) type {
             }
         }
 
-        /// Sums of a block for the next 1..4 rows; returns how many.
+        /// Sums of a block for the next rows, as many as a tile holds; returns how many.
         fn someRows(
             part: Part,
             w: [*]const u8,
@@ -220,9 +231,14 @@ pub fn Ternary(comptime layout: type) type {
             g: usize,
             sums: *[direct_rows][2]dot.Total,
         ) u32 {
-            const count = @min(4, part.rows - row);
+            const left = part.rows - row;
+            // Two tiles of equal height rather than a full and a low one.
+            const count = if (left > tile_rows and left < 2 * tile_rows)
+                (left + 1) / 2
+            else
+                @min(left, tile_rows);
             const x = part.activations(row);
-            inline for (1..5) |rows| {
+            inline for (1..tile_rows + 1) |rows| {
                 if (count == rows) {
                     const found = blockDot(rows, w, (part.a.k + 3) / 4, x, part.a.x_stride);
                     for (0..rows) |r| sums[row + r][g] = found[r];
@@ -265,22 +281,50 @@ pub fn Ternary(comptime layout: type) type {
             stride: u32,
             sums: *[rows]dot.Total,
         ) void {
-            const scaled = dot.has_byte_permute;
-            const split = if (scaled) planes else 1;
-            var accs: [rows][split]dot.Acc = @splat(@splat(dot.zero()));
-            for (0..blocks) |kb| {
-                const bytes: dot.Codes = w[kb * block_bytes ..][0..block_bytes].*;
-                const codes = if (scaled) layout.decodeScaled(bytes) else layout.decode(bytes);
-                inline for (0..planes) |i| {
-                    inline for (0..rows) |r| {
-                        const four = dot.load(x + r * stride + (kb * planes + i) * 4);
-                        const acc = &accs[r][if (scaled) i else 0];
-                        acc.* = dot.step(acc.*, codes[i], four);
-                    }
+            @setEvalBranchQuota(10000);
+            const scaled = dot.has_byte_permute and rows <= 4;
+            // Enough independent sums to hide the latency of the dot product.
+            const turns = if (rows == 1) 2 else 1;
+            const split = if (scaled) planes else if (rows < 8) 2 else 1;
+            var accs: [turns][rows][split]dot.Acc = @splat(@splat(@splat(dot.zero())));
+            var kb: u32 = 0;
+            while (kb + turns <= blocks) : (kb += turns) {
+                inline for (0..turns) |turn| {
+                    const at = kb + turn;
+                    const from = x + at * layout.columns;
+                    addBlock(scaled, rows, split, w + at * block_bytes, from, stride, &accs[turn]);
                 }
             }
-            inline for (0..rows) |r| {
-                sums[r] += if (scaled) layout.unscale(accs[r]) else dot.total(accs[r][0]);
+            while (kb < blocks) : (kb += 1) {
+                const from = x + kb * layout.columns;
+                addBlock(scaled, rows, split, w + kb * block_bytes, from, stride, &accs[0]);
+            }
+            inline for (0..turns) |turn| {
+                inline for (0..rows) |r| {
+                    if (scaled) {
+                        sums[r] += layout.unscale(accs[turn][r]);
+                    } else inline for (0..split) |i| sums[r] += dot.total(accs[turn][r][i]);
+                }
+            }
+        }
+
+        inline fn addBlock(
+            comptime scaled: bool,
+            comptime rows: u32,
+            comptime split: u32,
+            w: [*]const u8,
+            x: [*]const i8,
+            stride: u32,
+            accs: *[rows][split]dot.Acc,
+        ) void {
+            @prefetch(w + prefetch_bytes, .{ .locality = 2 });
+            const bytes: dot.Codes = w[0..block_bytes].*;
+            const codes = if (scaled) layout.decodeScaled(bytes) else layout.decode(bytes);
+            inline for (0..planes) |i| {
+                inline for (0..rows) |r| {
+                    const acc = &accs[r][i % split];
+                    acc.* = dot.step(acc.*, codes[i], dot.load(x + r * stride + i * 4));
+                }
             }
         }
 
@@ -336,11 +380,23 @@ pub fn Ternary(comptime layout: type) type {
         /// Steps of a panel: whole blocks.
         pub const panel_steps = panel.max_steps / planes * planes;
 
+        /// Distance to the weights that are wanted after this piece: the next columns of the block,
+        /// or the first ones of the next panel's.
+        inline fn nextPiece(part: Part, at: u32, steps: u32, blocks: u32) u64 {
+            const row_bytes = rowBytes(part.a.k);
+            const here = @as(u64, at / planes) * block_bytes;
+            const last_piece = at + steps >= (part.a.k + 3) / 4;
+            return if (last_piece) panel.blocks * row_bytes - here else blocks * block_bytes;
+        }
+
         /// Decodes `steps` steps of the part's blocks from step `at` (a multiple of planes).
         pub fn unpack(part: Part, at: u32, steps: u32, codes: [*]align(64) u8) void {
+            const blocks = (steps + planes - 1) / planes;
+            const next = nextPiece(part, at, steps, blocks);
             for (0..part.blocks) |b| {
                 const w = weights(part, @intCast(b)) + at / planes * block_bytes;
-                for (0..(steps + planes - 1) / planes) |kb| {
+                for (0..blocks) |kb| {
+                    @prefetch(w + next + kb * block_bytes, .{ .locality = 2 });
                     const decoded = layout.decode(w[kb * block_bytes ..][0..block_bytes].*);
                     inline for (0..planes) |i| {
                         const to = codes + (kb * planes + i) * panel.step_bytes + b * 64;
