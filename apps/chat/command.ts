@@ -1,19 +1,7 @@
 // `wrinklefree chat`: a conversation with a model in the terminal, or one question through a pipe.
 import { Command } from "commander";
 import { integer } from "../server/flags.ts";
-
-export interface ChatFlags {
-  model?: string;
-  url?: string;
-  apiKey?: string;
-  system?: string;
-  ctxSize: number;
-  threads?: number;
-  nPredict?: number;
-  seed?: number;
-  set?: string[];
-  plugin?: string[];
-}
+import type { ChatFlags } from "./chat-flags.ts";
 
 const help = `
 Examples:

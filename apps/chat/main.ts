@@ -5,7 +5,7 @@ import { createRegistry } from "../plugins.ts";
 import { builtInModel } from "../server/built-in.ts";
 import { loadModel } from "../server/load.ts";
 import { type Backend, localBackend, remoteBackend } from "./backend.ts";
-import type { ChatFlags } from "./command.ts";
+import type { ChatFlags } from "./chat-flags.ts";
 import { Session } from "./session.ts";
 import { runTerminal } from "./terminal.ts";
 

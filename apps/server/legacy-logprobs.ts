@@ -1,6 +1,6 @@
 // The logprobs object of OpenAI's legacy completions: parallel lists over the tokens.
 import type { ScoredToken, Tokenizer } from "../../core/index.ts";
-import type { GeneratedToken } from "./generation.ts";
+import type { GeneratedToken } from "./completion.ts";
 import { finiteLogprob, pieceText } from "./tokens.ts";
 
 export interface LegacyLogprobs {

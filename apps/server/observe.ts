@@ -1,6 +1,6 @@
 // Watches generations: what runs now (for /slots) and how long things took (for /metrics).
 import { Counter, Histogram, Registry } from "prom-client";
-import type { Completion, Generation } from "./generation.ts";
+import type { Completion, Generation } from "./completion.ts";
 
 /** One generation that runs now. */
 export interface Running {

@@ -6,6 +6,8 @@ import { llamaRoutes } from "./routes/llama.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { chatRoutes } from "./routes/openai-chat.ts";
 import { completionRoutes } from "./routes/openai-completions.ts";
+import { sglangRoutes } from "./routes/sglang.ts";
+import { sglangStateRoutes } from "./routes/sglang-state.ts";
 import { textRoutes } from "./routes/text.ts";
 
 const factories: readonly RouteFactory[] = [
@@ -15,6 +17,8 @@ const factories: readonly RouteFactory[] = [
   textRoutes,
   chatRoutes,
   completionRoutes,
+  sglangRoutes,
+  sglangStateRoutes,
 ];
 
 /** Every route, with body schemas that hold the options of `samplers`. */

@@ -1,12 +1,12 @@
 // Request fields that the dialects share, as TypeBox schemas, and their reading into a Generation.
 import { type Static, type TObject, type TProperties, type TSchema, Type } from "@sinclair/typebox";
 import { type Sampler, samplingSchema } from "../../core/index.ts";
+import type { Generation } from "./completion.ts";
 import { constraintFields, readConstraint } from "./constraint.ts";
 import { badField } from "./errors.ts";
-import type { Generation } from "./generation.ts";
 import type { ServedModel } from "./model.ts";
 import { checkToken } from "./prompts.ts";
-import { type Call, checkCount, type ServerState } from "./state.ts";
+import { checkCount, type ServerState } from "./state.ts";
 
 const optional = <T extends TSchema>(schema: T) => Type.Optional(schema);
 
@@ -86,10 +86,10 @@ export function samplingOptions(
 
 /** The shared fields of a request as a Generation without its prompt. Throws 400 naming a field. */
 export function readGeneration(
-  call: Call<GenerationBody>,
+  server: ServerState,
+  body: GenerationBody,
   model: ServedModel,
 ): Omit<Generation, "prompt"> {
-  const { body, server } = call;
   const { limits } = server.settings;
   const stop = typeof body.stop === "string" ? [body.stop] : (body.stop ?? []);
   checkCount("stop", stop.length, limits.stopStrings);
@@ -151,12 +151,4 @@ export function readLogprobCount(param: string, value: number | undefined, limit
     throw badField(param, `Field '${param}' must be an integer from 0 to ${limit}, not ${count}.`);
   }
   return count;
-}
-
-/** The generations of `n` choices of one prompt: each has its own seed when one is given. */
-export function choices(generation: Generation, n: number): Generation[] {
-  return Array.from({ length: n }, (_, i) => ({
-    ...generation,
-    seed: generation.seed === undefined ? undefined : (generation.seed + i) >>> 0,
-  }));
 }

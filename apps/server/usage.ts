@@ -1,6 +1,6 @@
 // How long and how many: llama.cpp's timings and OpenAI's usage of finished generations.
 import type { Timings } from "../../core/index.ts";
-import type { Completion } from "./generation.ts";
+import type { Completion } from "./completion.ts";
 
 const rate = (count: number, ms: number): number => (ms > 0 && count > 0 ? (1000 * count) / ms : 0);
 const each = (count: number, ms: number): number => (count > 0 ? ms / count : 0);

@@ -1,21 +1,20 @@
 // llama.cpp's own generation route: /completion.
 import { Type } from "@sinclair/typebox";
 import { defaultSamplingOptions } from "../../../core/index.ts";
-import { badField } from "../errors.ts";
 import {
   type Completion,
-  completeAll,
+  choices,
   type GeneratedToken,
   type Generation,
   type GenerationEvent,
-  generateAll,
-} from "../generation.ts";
+} from "../completion.ts";
+import { badField } from "../errors.ts";
+import { completeAll, generateAll } from "../generation.ts";
 import type { ServedModel } from "../model.ts";
 import { promptSchema, readPrompts } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
 import {
   bodySchema,
-  choices,
   type GenerationBody,
   readGeneration,
   readLogprobCount,
@@ -80,7 +79,7 @@ export const llamaRoutes: RouteFactory = (samplers): Route[] => [
 async function complete(call: Call<Body>): Promise<Response> {
   const { body } = call;
   const model = findModel(call.server, body.model);
-  const shared = readGeneration(call, model);
+  const shared = readGeneration(call.server, body, model);
   const probs = readLogprobCount("n_probs", body.n_probs, call.server.settings.limits.logprobs);
   const n = body.n_cmpl ?? body.n ?? 1;
   if (n > call.server.settings.limits.choices) {

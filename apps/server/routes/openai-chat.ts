@@ -1,25 +1,19 @@
 // OpenAI's /v1/chat/completions.
 import { Type } from "@sinclair/typebox";
 import { type ChatBody, chatFields, renderChat } from "../chat.ts";
-import { badField } from "../errors.ts";
 import {
   type Completion,
-  completeAll,
+  choices,
   finishReason,
   type GeneratedToken,
   type Generation,
-  generateAll,
-} from "../generation.ts";
+} from "../completion.ts";
+import { badField } from "../errors.ts";
+import { completeAll, generateAll } from "../generation.ts";
 import type { ServedModel } from "../model.ts";
 import { encodeRendered } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
-import {
-  bodySchema,
-  choices,
-  type GenerationBody,
-  readGeneration,
-  readLogprobCount,
-} from "../schema.ts";
+import { bodySchema, type GenerationBody, readGeneration, readLogprobCount } from "../schema.ts";
 import { type Call, findModel } from "../state.ts";
 import { sseData, sseDone } from "../stream.ts";
 import { chatLogprob } from "../tokens.ts";
@@ -86,7 +80,7 @@ async function chat(call: Call<Body>): Promise<Response> {
   const { body } = call;
   const model = findModel(call.server, body.model);
   const generation: Generation = {
-    ...readGeneration(call, model),
+    ...readGeneration(call.server, body, model),
     prompt: encodeRendered(model.tokenizer, renderChat(model, body)),
     logprobs: readLogprobs(body),
   };

@@ -1,26 +1,20 @@
 // OpenAI's legacy /v1/completions: with echo, the legacy logprobs object and token-id prompts.
 import { Type } from "@sinclair/typebox";
-import { badField } from "../errors.ts";
 import {
   type Completion,
-  completeAll,
+  choices,
   finishReason,
   type GeneratedToken,
   type Generation,
-  generateAll,
   meanLogprob,
-} from "../generation.ts";
+} from "../completion.ts";
+import { badField } from "../errors.ts";
+import { completeAll, generateAll } from "../generation.ts";
 import { generatedLogprobs, joinLogprobs, promptLogprobs } from "../legacy-logprobs.ts";
 import type { ServedModel } from "../model.ts";
 import { promptSchema, readPrompts } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
-import {
-  bodySchema,
-  choices,
-  type GenerationBody,
-  readGeneration,
-  readLogprobCount,
-} from "../schema.ts";
+import { bodySchema, type GenerationBody, readGeneration, readLogprobCount } from "../schema.ts";
 import { type Call, findModel } from "../state.ts";
 import { sseData, sseDone } from "../stream.ts";
 import { logFields, timingsOf, usageOf } from "../usage.ts";
@@ -91,7 +85,7 @@ async function complete(call: Call<Body>): Promise<Response> {
     throw badField("best_of", "Field 'best_of' cannot be used with 'stream'.");
   }
   const { prompts } = readPrompts(model.tokenizer, body.prompt);
-  const shared = readGeneration(call, model);
+  const shared = readGeneration(call.server, body, model);
   const count = readCount(call);
   const logprobs = count ?? (candidates > n ? 0 : undefined);
   const generations = prompts.flatMap((prompt) =>
