@@ -111,14 +111,14 @@ fn addTests(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
     b.step("test", "Run the Zig unit tests").dependOn(&b.addRunArtifact(tests).step);
 }
 
-/// `zig build test-neon` makes zig-out/bin/hashes-neon, an aarch64 program that prints op hashes.
+/// `zig build test-neon` makes zig-out/bin/replay-<isa>, aarch64 programs that run single ops.
 fn addNeon(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
-    const step = b.step("test-neon", "Build the aarch64 program that prints the ops' hashes");
+    const step = b.step("test-neon", "Build the aarch64 programs that run single ops");
     for (isas) |isa| {
         if (isa.arch != .aarch64) continue;
         const program = b.addExecutable(.{
-            .name = b.fmt("hashes-{s}", .{isa.name}),
-            .root_module = module(b, isa, .linux, "kernels-zig/hashes.zig", optimize),
+            .name = b.fmt("replay-{s}", .{isa.name}),
+            .root_module = module(b, isa, .linux, "kernels-zig/replay.zig", optimize),
         });
         step.dependOn(&b.addInstallArtifact(program, .{}).step);
     }

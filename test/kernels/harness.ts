@@ -5,15 +5,33 @@ import { addressOf } from "../../core/native/memory.ts";
 import { type Native, openKernels } from "../../core/native/select.ts";
 import { writeStruct } from "../../core/native/struct.ts";
 import plugin from "../../plugins/kernels-cpu/index.ts";
+import { emulated } from "./replay.ts";
 
 const kernels = plugin.kernels ?? [];
 const order = ["generic", "avx2", "avx512", "neon"];
 
+/** Something that runs ops: a library in this process, or an emulator of another CPU. */
+export interface TestLibrary {
+  readonly isa: string;
+  run(ops: readonly TestOp[], step: EncodedStep, threads: number): void;
+}
+
 /** Every library that this machine runs, the generic one first. */
-export const libraries: readonly Native[] = order
+export const natives: readonly Native[] = order
   .slice(0, order.indexOf(openKernels(kernels).isa) + 1)
   .filter((isa) => kernels.some((kernel) => kernel.name === `cpu-${isa}`))
   .map((isa) => openKernels(kernels, { isa }));
+
+/** The same, and where an emulator is installed the NEON library. */
+export const libraries: readonly TestLibrary[] = [
+  ...natives.map((native) => ({
+    isa: native.isa,
+    run: (ops: readonly TestOp[], step: EncodedStep, threads: number) =>
+      runNative(native, ops, step, threads),
+  })),
+  // The generic aarch64 library differs in integer products only.
+  ...emulated.slice(0, 1),
+];
 
 const pools = new Map<string, Pool>();
 
@@ -43,33 +61,62 @@ export type TestArguments = Record<string, number | ArrayBufferView>;
 
 export interface TestOp {
   readonly op: string;
+  readonly format?: string;
+  /** Storage format that a PackJob (struct "PackJob", op "linear") decodes; left out: values. */
+  readonly unpack?: string;
   readonly struct: keyof typeof layouts;
   readonly args: TestArguments;
 }
 
-/** Runs ops one after the other in one call. */
-export function runOps(native: Native, ops: readonly TestOp[], step: TestStep, threads = 1): void {
+/** Runs ops one after the other. */
+export function runOps(
+  library: TestLibrary,
+  ops: readonly TestOp[],
+  step: TestStep,
+  threads = 1,
+): void {
+  library.run(ops, encodeStep(step), threads);
+}
+
+function runNative(
+  native: Native,
+  ops: readonly TestOp[],
+  step: EncodedStep,
+  threads: number,
+): void {
   const bytes = new DataView(new ArrayBuffer(ops.length * layouts.Op.size));
-  ops.forEach(({ op, struct, args }, i) => {
-    const entry = native.find(op);
-    if (entry === undefined) throw new Error(`${native.isa} has no op ${op}`);
+  const pool = poolOf(native, threads);
+  ops.forEach(({ op, format, unpack, struct, args }, i) => {
+    const entry = native.find(op, format);
+    if (entry === undefined) throw new Error(`${native.isa} has no op ${op} ${format ?? ""}`);
+    if (struct === "PackJob") {
+      const decoder = unpack === undefined ? 0 : (native.find("unpack", unpack)?.unpack ?? 0);
+      const job = { ...addressed(args), pack: entry.pack, unpack: decoder };
+      if (native.host.pack(pool, job) !== 0) throw new Error(`${op} ${format}: pack failed`);
+      return;
+    }
     const at = i * layouts.Op.size;
     const { run, units, grain } = entry;
     writeStruct(bytes, at, layouts.Op, { run, units, grain, tag: i });
-    const values: Record<string, number> = {};
-    for (const [name, value] of Object.entries(args)) {
-      values[name] = typeof value === "number" ? value : addressOf(value);
-    }
-    writeStruct(bytes, at + layouts.Op.fields.args.offset, layouts[struct], values);
+    writeStruct(bytes, at + layouts.Op.fields.args.offset, layouts[struct], addressed(args));
   });
-  const header = encodeStep(step);
-  const pool = poolOf(native, threads);
-  native.host.run(pool, addressOf(bytes), ops.length, addressOf(header.view));
-  // The arrays that the header points at must live until here.
-  if (header.arrays.length === 0) throw new Error("unreachable");
+  const header = new DataView(new ArrayBuffer(layouts.Step.size));
+  writeStruct(header, 0, layouts.Step, addressed(step));
+  native.host.run(pool, addressOf(bytes), ops.length, addressOf(header));
 }
 
-function encodeStep(step: TestStep): { view: DataView; arrays: ArrayBufferView[] } {
+function addressed(args: TestArguments): Record<string, number> {
+  const values: Record<string, number> = {};
+  for (const [name, value] of Object.entries(args)) {
+    values[name] = typeof value === "number" ? value : addressOf(value);
+  }
+  return values;
+}
+
+/** The fields of a Step, arrays in place of addresses. */
+export type EncodedStep = TestArguments;
+
+function encodeStep(step: TestStep): EncodedStep {
   const rows = step.sequences.flatMap((sequence, s) =>
     Array.from({ length: sequence.rows }, (_, i) => ({ s, position: sequence.position + i })),
   );
@@ -80,7 +127,11 @@ function encodeStep(step: TestStep): { view: DataView; arrays: ArrayBufferView[]
     pages.set(sequence.pages ?? [], s * maxPages);
     firsts.push((firsts[s] ?? 0) + sequence.rows);
   });
-  const arrays = {
+  return {
+    rows: rows.length,
+    sequences: step.sequences.length,
+    logitRows: step.logits?.length ?? 0,
+    maxPages,
     tokens: new Uint32Array(step.tokens ?? rows.map(() => 0)),
     positions: new Uint32Array(rows.map((row) => row.position)),
     rowSequence: new Uint32Array(rows.map((row) => row.s)),
@@ -88,15 +139,6 @@ function encodeStep(step: TestStep): { view: DataView; arrays: ArrayBufferView[]
     pages,
     logitIndex: new Uint32Array(step.logits?.length ? step.logits : [0]),
   };
-  const view = new DataView(new ArrayBuffer(layouts.Step.size));
-  writeStruct(view, 0, layouts.Step, {
-    rows: rows.length,
-    sequences: step.sequences.length,
-    logitRows: step.logits?.length ?? 0,
-    maxPages,
-    ...Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, addressOf(array)])),
-  });
-  return { view, arrays: Object.values(arrays) };
 }
 
 /** Rows of one sequence, for ops that know no sequences. */
