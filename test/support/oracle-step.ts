@@ -169,7 +169,7 @@ export class OracleStep implements Recorder {
     const add = options.add && rowsOf(options.add);
     return this.#map(input, (row, r) => {
       const { experts, weights: shares } = (routing as Known).routing![r]!;
-      let sum: Float32Array = add ? add[r]! : new Float32Array(input.columns);
+      let sum = add ? Float32Array.from(add[r]!) : new Float32Array(input.columns);
       experts.forEach((expert, rank) => {
         const gate = this.#row(row, weights.gate, expert);
         const up = this.#row(row, weights.up, expert);
