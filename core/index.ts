@@ -1,5 +1,7 @@
 // The public face of the core: all that a plugin or an app imports.
 
+export { openCheckpoint, type StoredTensor } from "./checkpoint/checkpoint.ts";
+export { readJson } from "./checkpoint/files.ts";
 export * from "./discover.ts";
 export { type StartEngineOptions, startEngine } from "./engine/client.ts";
 export { Engine, type EngineOptions } from "./engine/engine.ts";

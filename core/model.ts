@@ -146,7 +146,7 @@ export async function openModel(
   options: OpenModelOptions = {},
 ): Promise<Model> {
   const loader = registry.loader(path);
-  const file = await loader.open(path);
+  const file = await loader.open(path, { config: options.config });
   try {
     return modelOfFile(file, registry, options);
   } catch (error) {
@@ -222,7 +222,7 @@ function checkedScale(file: ModelFile, name: string, scale: Float32Array): Float
 }
 
 function fromCheckpoint(file: ModelFile, registry: Registry, options: OpenModelOptions): Model {
-  const config = options.config ?? file.config;
+  const config = file.config ?? options.config;
   if (!config) {
     throw new WrinkleFreeError("bad_file", `${file.path} has no config.json`, {
       file: file.path,

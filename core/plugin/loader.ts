@@ -57,6 +57,11 @@ export interface ModelFile {
   [Symbol.dispose](): void;
 }
 
+export interface OpenOptions {
+  /** config.json to use in place of the checkpoint's own (parsed). */
+  readonly config?: Readonly<Record<string, unknown>>;
+}
+
 /** Opens one kind of model file. */
 export interface Loader {
   readonly name: string;
@@ -66,5 +71,5 @@ export interface Loader {
    */
   accepts(path: string, head: Uint8Array): boolean;
   /** Opens and validates: sizes, offsets, counts, names. Throws `bad_file` naming file and field. */
-  open(path: string): Promise<ModelFile>;
+  open(path: string, options?: OpenOptions): Promise<ModelFile>;
 }

@@ -10,7 +10,7 @@ export const bitnet158: Architecture = {
   activation: "relu2",
   record: (recorder) => recordTransformer(recorder, { activation: "relu2", rope: "half" }),
   huggingFace: {
-    names: ["BitNetForCausalLM", "BitNetMoeForCausalLM", "bitnet", "bitnet_moe", "bitnet_llama"],
+    names: ["BitNetForCausalLM", "BitNetMoeForCausalLM", "BitNetLlama", "bitnet", "bitnet_moe"],
     tensor: mapName,
     metadata: (config) => transformerMetadata("bitnet-b1.58", config),
   },

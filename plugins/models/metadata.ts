@@ -55,8 +55,9 @@ export function transformerMetadata(
   set("rope.dimension_count", headDim);
   set("rope.freq_base", ropeTheta(config));
   set("vocab_size", optional(config, "vocab_size"));
-  const activation = activationName(config);
-  set("activation", activation);
+  set("activation", activationName(config));
+  // WrinkleFree's own model class; see core/checkpoint/family.ts.
+  if (typeof config.rope_kind === "string") set("rope.kind", config.rope_kind);
   const experts = optional(config, "num_experts", "num_local_experts");
   if (experts) {
     set("expert_count", experts);

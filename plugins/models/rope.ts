@@ -57,9 +57,13 @@ function scaling(model: ModelView): Pick<RopeOptions, "factors" | "scale"> {
       const ratio = contextLength / original;
       const scale = ratio > 1 ? Math.sqrt(1 + Math.log(ratio) / Math.log(original)) : 1;
       if (factors instanceof Float32Array && factors.length === pairs) return { factors, scale };
-      throw new WrinkleFreeError("bad_file", `${key("long_factor")} does not hold ${pairs} factors`, {
-        field: key("long_factor"),
-      });
+      throw new WrinkleFreeError(
+        "bad_file",
+        `${key("long_factor")} does not hold ${pairs} factors`,
+        {
+          field: key("long_factor"),
+        },
+      );
     }
     default:
       return {};

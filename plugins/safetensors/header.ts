@@ -19,7 +19,7 @@ const dtypes: Readonly<Record<string, { bytes: number; format: string }>> = {
 
 const longestHeader = 100_000_000;
 
-export interface StoredTensor {
+export interface HeaderEntry {
   readonly name: string;
   readonly dtype: string;
   readonly format: string;
@@ -30,7 +30,7 @@ export interface StoredTensor {
 }
 
 /** Tensors of `file`, checked: known dtypes, sizes that agree, no overlap, nothing past the end. */
-export function readHeader(file: MappedFile): StoredTensor[] {
+export function readHeader(file: MappedFile): HeaderEntry[] {
   const fail = (text: string, tensor?: string): never => {
     throw new WrinkleFreeError(
       "bad_file",
@@ -49,14 +49,14 @@ export function readHeader(file: MappedFile): StoredTensor[] {
     fail(`the header is said to take ${length} bytes of a file of ${file.byteLength}`);
   }
   const start = 8 + length;
-  const tensors: StoredTensor[] = [];
+  const tensors: HeaderEntry[] = [];
   for (const [name, entry] of Object.entries(parseHeader(file, length, fail))) {
     if (name === "__metadata__") continue;
     tensors.push(checkEntry(name, entry, start, file.byteLength - start, fail));
   }
   const byOffset = [...tensors].sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
   for (let i = 1; i < byOffset.length; i++) {
-    const [before, after] = [byOffset[i - 1], byOffset[i]] as [StoredTensor, StoredTensor];
+    const [before, after] = [byOffset[i - 1], byOffset[i]] as [HeaderEntry, HeaderEntry];
     if (before.offset + before.byteLength > after.offset)
       fail(`overlaps ${before.name}`, after.name);
   }
@@ -85,7 +85,7 @@ function checkEntry(
   start: number,
   dataLength: number,
   fail: Fail,
-): StoredTensor {
+): HeaderEntry {
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
   const type = typeof dtype === "string" ? dtypes[dtype] : undefined;
   if (!type) return fail(`has the unknown dtype ${dtype}`, name);

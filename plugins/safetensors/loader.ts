@@ -6,11 +6,13 @@ import {
   type MappedFile,
   type ModelFile,
   mapFile,
-  type TensorInfo,
+  type OpenOptions,
+  openCheckpoint,
+  readJson,
+  type StoredTensor,
   WrinkleFreeError,
 } from "../../core/index.ts";
-import { type CheckpointFiles, readCheckpointFiles, readJson } from "./checkpoint.ts";
-import { readHeader, type StoredTensor } from "./header.ts";
+import { readHeader } from "./header.ts";
 
 const single = "model.safetensors";
 const index = "model.safetensors.index.json";
@@ -22,29 +24,31 @@ export const safetensorsLoader: Loader = {
     if (head.length > 8) return head[8] === 0x7b && head[6] === 0 && head[7] === 0;
     return isFolder(path) && tensorFiles(path).length > 0;
   },
-  open: async (path) => openSafetensors(path),
+  open: async (path, options) => openSafetensors(path, options),
 };
 
 /** Opens a folder, a .safetensors file or an index. Throws `not_found` or `bad_file`. */
-export function openSafetensors(path: string): ModelFile {
+export function openSafetensors(path: string, options: OpenOptions = {}): ModelFile {
   const folder = isFolder(path) ? path : dirname(path);
   const { names, located } = listShards(path, folder);
   const files: MappedFile[] = [];
   try {
-    const tensors = new Map<string, Place>();
+    const tensors = new Map<string, StoredTensor>();
     for (const name of names) {
       const file = mapFile(join(folder, name));
       files.push(file);
-      for (const stored of readHeader(file)) {
-        if (tensors.has(stored.name))
-          fail(file.path, `tensor ${stored.name} is in two shards`, stored.name);
-        tensors.set(stored.name, { file, stored });
+      for (const tensor of readHeader(file)) {
+        const known = tensors.has(tensor.name);
+        if (known) fail(file.path, `tensor ${tensor.name} is in two shards`, tensor.name);
+        tensors.set(tensor.name, { ...tensor, file });
       }
     }
     for (const [tensor, shard] of located) {
-      if (!tensors.has(tensor)) fail(join(folder, shard), `tensor ${tensor} is missing`, tensor);
+      if (!tensors.has(tensor)) {
+        fail(join(folder, shard), `tensor ${tensor} is missing`, tensor);
+      }
     }
-    return new SafetensorsFile(path, readCheckpointFiles(folder), files, tensors);
+    return openCheckpoint(path, folder, tensors, files, options);
   } catch (error) {
     for (const file of files) file[Symbol.dispose]();
     throw error;
@@ -100,69 +104,4 @@ function listShards(
     });
   }
   return { names, located };
-}
-
-interface Place {
-  readonly file: MappedFile;
-  readonly stored: StoredTensor;
-}
-
-/** Four rows of a packed matrix share a byte row; SGLang's `qweight` packs along the row instead. */
-function logical(stored: StoredTensor): [string, readonly number[]] {
-  const [rows, columns] = stored.shape;
-  const packed = stored.format === "u8" && stored.shape.length === 2;
-  if (!packed || rows === undefined || columns === undefined) return [stored.format, stored.shape];
-  if (stored.name.endsWith(".qweight")) return ["sglang", [rows, 4 * columns]];
-  if (!stored.name.endsWith(".weight")) return [stored.format, stored.shape];
-  return ["hf-packed", [4 * rows, columns]];
-}
-
-class SafetensorsFile implements ModelFile {
-  readonly kind = "huggingface";
-  readonly path: string;
-  readonly metadata = {};
-  readonly config: CheckpointFiles["config"];
-  readonly generationConfig: CheckpointFiles["generationConfig"];
-  readonly tokenizer: CheckpointFiles["tokenizer"];
-  readonly chatTemplate: CheckpointFiles["chatTemplate"];
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
-  readonly #files: readonly MappedFile[];
-  readonly #places: ReadonlyMap<string, Place>;
-
-  constructor(
-    path: string,
-    beside: CheckpointFiles,
-    files: readonly MappedFile[],
-    places: ReadonlyMap<string, Place>,
-  ) {
-    this.path = path;
-    this.config = beside.config;
-    this.generationConfig = beside.generationConfig;
-    this.tokenizer = beside.tokenizer;
-    this.chatTemplate = beside.chatTemplate;
-    this.#files = files;
-    this.#places = places;
-    const tensors = new Map<string, TensorInfo>();
-    for (const { file, stored } of places.values()) {
-      const [format, shape] = logical(stored);
-      const { name, byteLength } = stored;
-      tensors.set(name, { name, shape, format, byteLength, address: file.address + stored.offset });
-    }
-    this.tensors = tensors;
-  }
-
-  bytes(name: string): Uint8Array {
-    const place = this.#places.get(name);
-    if (!place) {
-      throw new WrinkleFreeError("not_found", `${this.path}: no tensor ${name}`, {
-        file: this.path,
-        tensor: name,
-      });
-    }
-    return place.file.view(place.stored.offset, place.stored.byteLength);
-  }
-
-  [Symbol.dispose](): void {
-    for (const file of this.#files) file[Symbol.dispose]();
-  }
 }

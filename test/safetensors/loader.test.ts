@@ -1,6 +1,6 @@
 // Safetensors checkpoints: single and sharded, what lies beside them, and damage.
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WrinkleFreeError } from "../../core/index.ts";
@@ -16,6 +16,7 @@ let folders = 0;
 beforeEach(() => {
   folder = join(root, `${folders++}`);
   mkdirSync(folder);
+  writeFileSync(join(folder, "config.json"), "{}");
 });
 
 type Entry = { dtype: string; shape: number[]; data_offsets: [number, number] };
@@ -145,8 +146,15 @@ describe("damage", () => {
     expect(errorOf().message).toContain("config.json: not a JSON object");
   });
 
+  test("no config.json: the error says how to give one", () => {
+    write("model.safetensors", encode({ x: f32(0, 2) }, 8));
+    rmSync(join(folder, "config.json"));
+    expect(errorOf().hint).toContain("--config");
+    using file = openSafetensors(folder, { config: { model_type: "llama" } });
+    expect(file.config?.model_type).toBe("llama");
+  });
+
   test("a folder without tensors is not accepted", () => {
-    cpSync(`${packed}/config.json`, join(folder, "config.json"));
     expect(safetensorsLoader.accepts(folder, new Uint8Array(0))).toBe(false);
     expect(errorOf().message).toContain("no .safetensors file");
   });

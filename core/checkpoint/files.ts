@@ -1,7 +1,8 @@
 // The JSON files beside a checkpoint's tensors: config, generation config, tokenizer, template.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type ModelFile, type TokenizerSource, WrinkleFreeError } from "../../core/index.ts";
+import { WrinkleFreeError } from "../errors.ts";
+import type { ModelFile, TokenizerSource } from "../plugin/loader.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
