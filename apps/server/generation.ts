@@ -7,6 +7,13 @@ import {
   type Timings,
   WrinkleFreeError,
 } from "../../core/index.ts";
+import type {
+  Completion,
+  GeneratedToken,
+  Generation,
+  GenerationEvent,
+  StopType,
+} from "./completion.ts";
 import type { ServedModel } from "./model.ts";
 import type { Observation } from "./observe.ts";
 
