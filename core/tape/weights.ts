@@ -80,7 +80,7 @@ export class WeightPacker {
     if (!same) return false;
     const entries = new Set(names.map((name) => this.#entry(name, first.ternary)));
     if (entries.size > 1) return false;
-    if (!first.ternary) return true;
+    if (!first.ternary) return this.#entry(names[0] ?? "", false).pack !== 0;
     const groups = new Set(names.map((name) => this.#scales(name, 0).group));
     return groups.size === 1;
   }
@@ -97,6 +97,7 @@ export class WeightPacker {
     const n = parts.reduce((sum, part) => sum + paddedRows(part.rows), 0);
     const ternary = this.#model.tensor(first).ternary;
     const entry = this.#entry(first, ternary);
+    if (entry.pack === 0) return this.#raw(parts, entry, k);
     const bytes = this.#host.packedBytes(entry, n, k);
     const address = this.#allocate(bytes);
     for (const part of parts) this.#packPart(part, entry, address, n, k, ternary);
@@ -175,6 +176,29 @@ export class WeightPacker {
     this.#regions.push(region);
     this.bytes += region.bytes;
     return region.address;
+  }
+
+  /** A linear that runs on the stored rows themselves, without a copy where the format is right. */
+  #raw(parts: readonly Part[], entry: NativeEntry, k: number): PackedLinear {
+    const part = parts[0];
+    assert(part && parts.length === 1, "rows of a file are not fused");
+    const tensor = this.#model.tensor(part.name);
+    const info = tensor.parts[part.index];
+    assert(info, "the part exists");
+    const bytes = info.byteLength;
+    const address = tensor.format === entry.format ? info.address : this.#halves(part);
+    const bias = this.#packBias(parts, part.rows);
+    this.#progress(bytes);
+    const rows = [{ row: 0, rows: part.rows }];
+    return { entry, address, bytes, scale: 0, bias, n: part.rows, k, group: 0, parts: rows };
+  }
+
+  /** A matrix of any other format as float16 rows. */
+  #halves(part: Part): number {
+    const halves = Float16Array.from(this.#model.floats(part.name, part.index));
+    const address = this.#allocate(halves.byteLength);
+    this.#host.copy(address, addressOf(halves), halves.byteLength);
+    return address;
   }
 
   #packPart(

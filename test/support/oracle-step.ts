@@ -169,7 +169,8 @@ export class OracleStep implements Recorder {
     const add = options.add && rowsOf(options.add);
     return this.#map(input, (row, r) => {
       const { experts, weights: shares } = (routing as Known).routing![r]!;
-      let sum = add ? Float32Array.from(add[r]!) : new Float32Array(input.columns);
+      const sum = new Float32Array(input.columns);
+      if (add) sum.set(add[r]!);
       experts.forEach((expert, rank) => {
         const gate = this.#row(row, weights.gate, expert);
         const up = this.#row(row, weights.up, expert);
@@ -177,7 +178,9 @@ export class OracleStep implements Recorder {
         if (weights.subNorm)
           hidden = this.#subNorm(hidden, weights.subNorm, expert, options.epsilon);
         const out = this.#row(hidden, weights.down, expert);
-        sum = sum.map((v, i) => fma(out[i]!, shares[rank]!, v));
+        sum.forEach((v, i) => {
+          sum[i] = fma(out[i]!, shares[rank]!, v);
+        });
       });
       return sum;
     });
