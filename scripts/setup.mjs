@@ -49,7 +49,8 @@ export function zigEnvironment() {
   };
 }
 
-function run(command, args, options = {}) {
+/** Runs a program to its end, its output on standard error. Throws SetupError. */
+export function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], ...options });
   if (result.error) throw new SetupError(`${command} cannot be started: ${result.error.message}`);
   if (result.status === 0) return;

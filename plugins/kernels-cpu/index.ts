@@ -1,4 +1,7 @@
 // The project's own kernel libraries, one an instruction set; the last that fits the CPU is used.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { definePlugin, type Kernel } from "../../core/index.ts";
 
 const needs: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
@@ -10,14 +13,31 @@ const needs: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   arm64: { generic: [], neon: ["neon", "dotprod", "fp16"] },
 };
 
+const windows = process.platform === "win32";
+
 function fileName(isa: string): string {
-  if (process.platform === "win32") return `../bin/wrinklefree-${isa}.dll`;
+  if (windows) return `wrinklefree-${isa}.dll`;
   return `libwrinklefree-${isa}.${process.platform === "darwin" ? "dylib" : "so"}`;
+}
+
+/** Where `zig build` puts the libraries of a checkout. */
+const built = fileURLToPath(new URL(`../../zig-out/${windows ? "bin" : "lib"}`, import.meta.url));
+
+/** Path of a library: built here, else in the prebuilt package of this platform. */
+function libraryPath(isa: string): string {
+  const local = join(built, fileName(isa));
+  if (existsSync(local)) return local;
+  const name = `@wrinklefree/kernels-${process.platform}-${process.arch}/lib/${fileName(isa)}`;
+  try {
+    return Bun.resolveSync(name, import.meta.dir);
+  } catch {
+    return local;
+  }
 }
 
 const kernels: Kernel[] = Object.entries(needs[process.arch] ?? {}).map(([isa, features]) => ({
   name: `cpu-${isa}`,
-  library: new URL(`../../zig-out/lib/${fileName(isa)}`, import.meta.url),
+  library: libraryPath(isa),
   needs: features,
 }));
 
