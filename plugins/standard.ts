@@ -4,6 +4,7 @@ import formats from "./formats/index.ts";
 import gguf from "./gguf/index.ts";
 import kernelsCpu from "./kernels-cpu/index.ts";
 import models from "./models/index.ts";
+import pytorch from "./pytorch/index.ts";
 import routers from "./routers/index.ts";
 import safetensors from "./safetensors/index.ts";
 import samplers from "./samplers/index.ts";
@@ -18,6 +19,7 @@ export { llama3Factor } from "./models/rope.ts";
 export const standard: readonly Plugin[] = [
   gguf,
   safetensors,
+  pytorch,
   formats,
   kernelsCpu,
   models,

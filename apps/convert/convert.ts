@@ -1,6 +1,7 @@
 // The conversion: source opened, output planned, tensors streamed one by one, result proved.
 import { existsSync } from "node:fs";
-import { type Registry, WrinkleFreeError } from "../../core/index.ts";
+import { basename, dirname, join } from "node:path";
+import { type Registry, readJson, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
 import { GgufWriter, type TensorPlan } from "../../plugins/standard.ts";
 import { Encoder } from "./encode.ts";
@@ -27,7 +28,10 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
     options.warn?.(text);
   };
   checkOutput(options);
-  using model = await openModel(options.source, registry, { weightScale: options.weightScale });
+  using model = await openModel(options.source, registry, {
+    weightScale: options.weightScale,
+    config: options.config === undefined ? undefined : readConfig(options.config),
+  });
   const reorder = reorderOf(model);
   const planned = [...planTensors(model, registry, options), ...computedTensors(model, registry)];
   const format = options.quantize ?? "i2_s";
@@ -75,6 +79,19 @@ function checkOutput(options: ConvertOptions): void {
   if (options.output === options.source) {
     throw new WrinkleFreeError("usage", "the output would replace the source", { flag: "-o" });
   }
+}
+
+/** A config.json, or the one in a folder. */
+function readConfig(path: string): Readonly<Record<string, unknown>> {
+  const name = "config.json";
+  const [folder, file] = existsSync(join(path, name))
+    ? [path, name]
+    : [dirname(path), basename(path)];
+  const config = readJson(folder, file);
+  if (config) return config;
+  throw new WrinkleFreeError("usage", `--config ${path}: there is no such file`, {
+    flag: "--config",
+  });
 }
 
 /** Families whose GGUF files hold q and k for RoPE on neighbours. */
