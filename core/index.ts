@@ -8,6 +8,11 @@ export { Engine, type EngineOptions } from "./engine/engine.ts";
 export type * from "./engine/protocol.ts";
 export { createRuntime, openRuntime, type Runtime, type RuntimeOptions } from "./engine/runtime.ts";
 export * from "./errors.ts";
+export {
+  type Constraint,
+  ConstraintFactory,
+  checkConstraint,
+} from "./grammar/constraint.ts";
 export * from "./mapped-file.ts";
 export { Model, type ModelTensor, modelOfFile, type OpenModelOptions, openModel } from "./model.ts";
 export { addressOf } from "./native/memory.ts";
