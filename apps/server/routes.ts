@@ -1,11 +1,14 @@
 // The routes of all dialects.
 import type { Sampler } from "../../core/index.ts";
 import type { Route, RouteFactory } from "./route.ts";
+import { anthropicRoutes } from "./routes/anthropic.ts";
 import { introspectionRoutes } from "./routes/introspection.ts";
 import { llamaRoutes } from "./routes/llama.ts";
 import { modelRoutes } from "./routes/models.ts";
+import { ollamaRoutes } from "./routes/ollama.ts";
 import { chatRoutes } from "./routes/openai-chat.ts";
 import { completionRoutes } from "./routes/openai-completions.ts";
+import { responseRoutes } from "./routes/responses.ts";
 import { sglangRoutes } from "./routes/sglang.ts";
 import { sglangStateRoutes } from "./routes/sglang-state.ts";
 import { textRoutes } from "./routes/text.ts";
@@ -17,6 +20,9 @@ const factories: readonly RouteFactory[] = [
   textRoutes,
   chatRoutes,
   completionRoutes,
+  responseRoutes,
+  anthropicRoutes,
+  ollamaRoutes,
   sglangRoutes,
   sglangStateRoutes,
 ];

@@ -1,17 +1,17 @@
 // OpenAI's /v1/chat/completions.
 import { Type } from "@sinclair/typebox";
-import { type ChatBody, chatFields, renderChat } from "../chat.ts";
+import type { Tool } from "../../../core/index.ts";
+import { type ChatBody, chatFields } from "../chat.ts";
 import {
-  type Completion,
-  choices,
-  finishReason,
-  type GeneratedToken,
-  type Generation,
-} from "../completion.ts";
+  answerChat,
+  type ChatAnswer,
+  type ChatJob,
+  chatJob,
+  runChat,
+  type ToolChoice,
+} from "../chat-run.ts";
+import type { GeneratedToken } from "../completion.ts";
 import { badField } from "../errors.ts";
-import { completeAll, generateAll } from "../generation.ts";
-import type { ServedModel } from "../model.ts";
-import { encodeRendered } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
 import { bodySchema, type GenerationBody, readGeneration, readLogprobCount } from "../schema.ts";
 import { type Call, findModel } from "../state.ts";
@@ -29,11 +29,21 @@ export const streamOptions = optional(
   }),
 );
 
+const toolChoice = Type.Union(
+  [
+    ...["auto", "none", "required"].map((name) => Type.Literal(name)),
+    Type.Object({ type: Type.Literal("function"), function: Type.Object({ name: Type.String() }) }),
+  ],
+  { expected: "auto, none, required or a function" },
+);
+
 const ownFields = {
   ...chatFields,
   n: optional(Type.Integer({ minimum: 1, maximum: 128, description: "Answers." })),
   logprobs: optional(Type.Boolean({ description: "Report the tokens' log-probabilities." })),
   top_logprobs: optional(Type.Integer({ description: "Alternatives with each token, 0 to 20." })),
+  tool_choice: optional(toolChoice),
+  parallel_tool_calls: optional(Type.Boolean({ description: "Default true." })),
   stream_options: streamOptions,
 };
 
@@ -42,13 +52,14 @@ type Body = GenerationBody &
     n?: number;
     logprobs?: boolean;
     top_logprobs?: number;
+    tool_choice?: "auto" | "none" | "required" | { function: { name: string } };
+    parallel_tool_calls?: boolean;
     stream_options?: { include_usage?: boolean | null; continuous_usage_stats?: boolean | null };
   };
 
 interface Work {
   readonly call: Call<Body>;
-  readonly model: ServedModel;
-  readonly generations: readonly Generation[];
+  readonly job: ChatJob;
   readonly id: string;
   readonly created: number;
 }
@@ -69,32 +80,55 @@ export const chatRoutes: RouteFactory = (samplers): Route[] => [
     summary: "Count a conversation's tokens",
     body: Type.Object({ model: optional(Type.String()), ...chatFields }),
     handle({ server, body }) {
-      const model = findModel(server, body.model);
-      const prompt = encodeRendered(model.tokenizer, renderChat(model, body as ChatBody));
-      return Response.json({ object: "response.input_tokens", input_tokens: prompt.length });
+      const { messages, tools, ...template } = body as ChatBody;
+      const generation = { sampling: {} };
+      const request = { messages, tools, template, generation };
+      const job = chatJob(findModel(server, body.model), request);
+      const input_tokens = job.generations[0]?.prompt.length ?? 0;
+      return Response.json({ object: "response.input_tokens", input_tokens });
     },
   }),
 ];
 
 async function chat(call: Call<Body>): Promise<Response> {
-  const { body } = call;
-  const model = findModel(call.server, body.model);
-  const generation: Generation = {
-    ...readGeneration(call.server, body, model),
-    prompt: encodeRendered(model.tokenizer, renderChat(model, body)),
-    logprobs: readLogprobs(body),
-  };
-  const work: Work = {
-    call,
-    model,
-    generations: choices(generation, body.n ?? 1),
-    id: `chatcmpl-${call.id}`,
-    created: Math.floor(Date.now() / 1000),
-  };
+  const { body, server } = call;
+  const model = findModel(server, body.model);
+  const generation = { ...readGeneration(server, body, model), logprobs: readLogprobs(body) };
+  const { messages, tools } = body;
+  const toolChoice = readToolChoice(body.tool_choice, tools);
+  const job = chatJob(model, {
+    messages,
+    tools,
+    toolChoice,
+    parallel: body.parallel_tool_calls,
+    n: body.n,
+    template: {
+      add_generation_prompt: body.add_generation_prompt,
+      continue_final_message: body.continue_final_message,
+      chat_template_kwargs: body.chat_template_kwargs,
+    },
+    generation,
+  });
+  const created = Math.floor(Date.now() / 1000);
+  const work: Work = { call, job, id: `chatcmpl-${call.id}`, created };
   if (body.stream) return call.stream(streamChat(work));
-  const completions = await completeAll(model, work.generations, call.abort.signal);
+  const answers = await answerChat(job, call.abort.signal);
+  const completions = answers.map((answer) => answer.completion);
   call.note(logFields(completions, completions.length));
-  return Response.json(whole(work, completions));
+  return Response.json(whole(work, answers));
+}
+
+/** The choice in the terms of all dialects. Throws 400 for a function that is not there. */
+function readToolChoice(choice: Body["tool_choice"], tools: Tool[] = []): ToolChoice | undefined {
+  if (typeof choice !== "object") {
+    if (choice === "required" && tools.length === 0) {
+      throw badField("tool_choice", "Field 'tool_choice' is 'required', but there are no 'tools'.");
+    }
+    return choice;
+  }
+  const { name } = choice.function;
+  if (tools.some((tool) => tool.function.name === name)) return { name };
+  throw badField("tool_choice.function.name", `There is no tool '${name}'.`);
 }
 
 function readLogprobs(body: Body): number | undefined {
@@ -104,19 +138,28 @@ function readLogprobs(body: Body): number | undefined {
   return undefined;
 }
 
-function whole(work: Work, completions: readonly Completion[]): object {
+function whole(work: Work, answers: readonly ChatAnswer[]): object {
+  const completions = answers.map((answer) => answer.completion);
   return {
     ...envelope(work, "chat.completion"),
-    choices: completions.map((completion, index) => ({
+    choices: answers.map(({ content, calls, completion, finish }, index) => ({
       index,
-      message: { role: "assistant", content: completion.text, refusal: null },
+      message: {
+        role: "assistant",
+        content: content === "" && calls.length > 0 ? null : content,
+        refusal: null,
+        ...(calls.length > 0 && { tool_calls: calls }),
+      },
       logprobs: logprobs(work, completion.textTokens),
-      finish_reason: finishReason(completion),
+      finish_reason: finish,
     })),
     usage: usageOf(completions, completions.length),
-    ...(completions.length === 1 &&
-      completions[0] && { timings: timingsOf(completions[0].timings) }),
+    ...timings(answers),
   };
+}
+
+function timings([only, ...others]: readonly ChatAnswer[]): object {
+  return only && others.length === 0 ? { timings: timingsOf(only.completion.timings) } : {};
 }
 
 function envelope(work: Work, object: string): object {
@@ -124,52 +167,61 @@ function envelope(work: Work, object: string): object {
     id: work.id,
     object,
     created: work.created,
-    model: work.model.id,
+    model: work.job.model.id,
     system_fingerprint: fingerprint,
   };
 }
 
 function logprobs(work: Work, tokens: readonly GeneratedToken[]): object | null {
   if (!work.call.body.logprobs) return null;
-  const { tokenizer } = work.model;
+  const { tokenizer } = work.job.model;
   const content = tokens.flatMap(({ score }) => (score ? [chatLogprob(tokenizer, score)] : []));
   return { content, refusal: null };
 }
 
 async function* streamChat(work: Work): AsyncGenerator<string, void, undefined> {
-  const { call, model, generations } = work;
+  const { call, job } = work;
   const options = call.body.stream_options;
-  const completions: Completion[] = [];
-  const generated = new Usage(generations[0]?.prompt.length ?? 0);
+  const answers: ChatAnswer[] = [];
+  const generated = new Usage(job.generations[0]?.prompt.length ?? 0);
   const chunk = (index: number, delta: object, more: object = {}): string => {
     const usage = options?.continuous_usage_stats ? { usage: generated.sofar() } : {};
     const choice = { index, delta, logprobs: null, finish_reason: null, ...more };
     return sseData({ ...envelope(work, "chat.completion.chunk"), choices: [choice], ...usage });
   };
-  const opened = new Set<number>();
-  for await (const { index, event } of generateAll(model, generations, call.abort.signal)) {
-    if (event.type === "prompt") continue;
-    if (!opened.has(index)) {
-      opened.add(index);
-      yield chunk(index, { role: "assistant", content: null });
-    }
-    if (event.type === "text") {
-      generated.add(index, event.timings.generatedTokens);
-      const scores = logprobs(work, event.tokens);
-      yield chunk(index, { content: event.text }, scores ? { logprobs: scores } : {});
-    } else {
-      completions[index] = event.completion;
-      yield chunk(index, {}, { finish_reason: finishReason(event.completion) });
+  for await (const { index, event } of runChat(job, call.abort.signal)) {
+    switch (event.type) {
+      case "start":
+        yield chunk(index, { role: "assistant", content: null });
+        break;
+      case "text": {
+        generated.add(index, event.generated);
+        const scores = logprobs(work, event.tokens);
+        yield chunk(index, { content: event.text }, scores ? { logprobs: scores } : {});
+        break;
+      }
+      case "call": {
+        const { id, name } = event;
+        const own = { index: event.call, id, type: "function", function: { name, arguments: "" } };
+        yield chunk(index, { tool_calls: [own] });
+        break;
+      }
+      case "arguments": {
+        const own = { index: event.call, function: { arguments: event.text } };
+        yield chunk(index, { tool_calls: [own] });
+        break;
+      }
+      case "done":
+        answers[index] = event.answer;
+        yield chunk(index, {}, { finish_reason: event.answer.finish });
     }
   }
+  const completions = answers.map((answer) => answer.completion);
   call.note(logFields(completions, completions.length));
   if (options?.include_usage) {
     const usage = usageOf(completions, completions.length);
-    const timings =
-      completions.length === 1 && completions[0]
-        ? { timings: timingsOf(completions[0].timings) }
-        : {};
-    yield sseData({ ...envelope(work, "chat.completion.chunk"), choices: [], usage, ...timings });
+    const last = { ...envelope(work, "chat.completion.chunk"), choices: [], usage };
+    yield sseData({ ...last, ...timings(answers) });
   }
   yield sseDone;
 }
