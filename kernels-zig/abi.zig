@@ -129,6 +129,10 @@ pub const args = struct {
         groups: u32,
         epsilon: f32,
         rows: u32,
+        /// Rows of this op for each row of the step (slots of experts); 0 = 1. Only for rows = step.
+        multiplier: u32,
+        /// u32 of each row: which row of weight [..][columns] it is multiplied with; 0: the first.
+        weight_index: u64,
     };
     /// y = (x W^T) * scale (+ bias) (+ add); W packed by the entry's `pack`. With gate != none,
     /// rows of W come as alternating
@@ -219,6 +223,8 @@ pub const args = struct {
         activation: u32,
         scale: f32,
         rows: u32,
+        /// As in Norm.
+        multiplier: u32,
     };
     /// The k largest of each logit row, descending, ties to the lower id: ids u32
     /// [logit_rows][k], values f32 [logit_rows][k],
@@ -245,6 +251,30 @@ pub const args = struct {
         normalize: u32,
         targets: u64,
     };
+    /// The exact `top` largest logits without reading every weight. `weight` is a float linear layout
+    /// (the op's format), `plane` the coarse copy of it that head_columns and head_pack made (each run
+    /// once, before; bytes: the entry's packed_bytes), `work` scratch (packed_bytes of head_screen for
+    /// each logit row). Five ops in this order: head_prepare, head_screen, head_threshold, head_rescore,
+    /// head_top. `logits` f32 [logit_rows][logits_stride] (0: none) gets the exact logits of every row
+    /// that may be among the top ones, and minus infinity elsewhere; `ids` u32 and `values` f32
+    /// [logit_rows][top] (0: none) the top ones, descending, ties to the lower id; `counts` u32
+    /// [logit_rows] (0: none) how many rows were evaluated exactly. multiplier > 0.
+    pub const Head = extern struct {
+        x: u64,
+        weight: u64,
+        plane: u64,
+        work: u64,
+        logits: u64,
+        ids: u64,
+        values: u64,
+        counts: u64,
+        x_stride: u32,
+        logits_stride: u32,
+        n: u32,
+        k: u32,
+        top: u32,
+        multiplier: f32,
+    };
     /// Measures the machine: format "read" sums `bytes` at `memory`, a multiple of 64 KiB, `units`
     /// of 64 KiB each; format "int8" does `steps` rounds of dot products in each of 64 units
     /// (see ops/probe.zig for their size). `result` u64 [256]: one word a thread.
@@ -253,6 +283,77 @@ pub const args = struct {
         bytes: u64,
         result: u64,
         steps: u32,
+    };
+    /// Sorts a step's choices of experts: slot s belongs to row row_of[s] and expert expert_of[s],
+    /// ascending by expert, then row. starts[e]..starts[e + 1] - 1 are the slots of expert e;
+    /// slots [rows][top_k] says where each choice went. counts u64 [experts] (0: none) grows by the
+    /// tokens of each expert.
+    pub const Group = extern struct {
+        ids: u64,
+        starts: u64,
+        slots: u64,
+        row_of: u64,
+        expert_of: u64,
+        counts: u64,
+        experts: u32,
+        top_k: u32,
+    };
+    /// Row i of `out` = row index[i] of `in`, for step.rows * multiplier rows of `bytes` bytes;
+    /// strides are bytes. RowScale scale_in [rows] to scale_out along (0: none).
+    pub const Gather = extern struct {
+        in: u64,
+        out: u64,
+        index: u64,
+        scale_in: u64,
+        scale_out: u64,
+        in_stride: u32,
+        out_stride: u32,
+        bytes: u32,
+        multiplier: u32,
+    };
+    /// A Linear for each expert that has slots, over its slots' rows of x and out: `weight`, `scale`
+    /// and `bias` of expert e lie e strides (bytes) further. `run` and `units` are the functions of
+    /// the linear's own entry. The fields up to q_block are Linear's, `rows` is 0.
+    pub const Experts = extern struct {
+        x: u64,
+        x_scale: u64,
+        weight: u64,
+        scale: u64,
+        bias: u64,
+        add: u64,
+        out: u64,
+        x_stride: u32,
+        out_stride: u32,
+        add_stride: u32,
+        n: u32,
+        k: u32,
+        group: u32,
+        gate: u32,
+        rows: u32,
+        multiplier: f32,
+        q_block: u32,
+        run: u64,
+        units: u64,
+        starts: u64,
+        weight_stride: u64,
+        scale_stride: u64,
+        bias_stride: u64,
+        experts: u32,
+        top_k: u32,
+    };
+    /// out[r] = sum over a row's choices i of weights[r][i] * in[slots[r][i]], in order of i (the
+    /// first product rounded, later ones fused), then + add (0: none).
+    pub const Scatter = extern struct {
+        in: u64,
+        slots: u64,
+        weights: u64,
+        add: u64,
+        out: u64,
+        in_stride: u32,
+        add_stride: u32,
+        out_stride: u32,
+        columns: u32,
+        top_k: u32,
     };
 };
 

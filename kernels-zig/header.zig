@@ -175,7 +175,8 @@ fn cDeclaration(comptime T: type, comptime name: []const u8) []const u8 {
             .pointer => |p| {
                 const info = @typeInfo(p.child);
                 if (info == .@"fn") {
-                    var out: []const u8 = cDeclaration(info.@"fn".return_type.?, "(*" ++ name ++ ")(");
+                    const result = info.@"fn".return_type.?;
+                    var out: []const u8 = cDeclaration(result, "(*" ++ name ++ ")(");
                     if (info.@"fn".params.len == 0) out = out ++ "void";
                     for (info.@"fn".params, 0..) |param, i| {
                         if (i > 0) out = out ++ ", ";
@@ -223,7 +224,8 @@ fn snake(comptime name: []const u8, comptime upper: bool) []const u8 {
     comptime {
         var out: []const u8 = "";
         for (name, 0..) |c, i| {
-            if (std.ascii.isUpper(c) and i > 0 and !std.ascii.isUpper(name[i - 1])) out = out ++ "_";
+            const starts = std.ascii.isUpper(c) and i > 0 and !std.ascii.isUpper(name[i - 1]);
+            if (starts) out = out ++ "_";
             out = out ++ &[_]u8{if (upper) std.ascii.toUpper(c) else std.ascii.toLower(c)};
         }
         return out;

@@ -151,7 +151,8 @@ test "the software fma equals the exact one, ties and tiny sums included" {
         if (i % 3 == 2) b = @bitCast(@as(u32, @bitCast(b)) & 0xfffff000);
         if (std.math.isNan(a) or std.math.isNan(b) or std.math.isNan(c)) continue;
         const soft = softFma(1, @splat(a), @splat(b), @splat(c))[0];
-        try std.testing.expectEqual(@as(u32, @bitCast(@mulAdd(f32, a, b, c))), @as(u32, @bitCast(soft)));
+        const hard: u32 = @bitCast(@mulAdd(f32, a, b, c));
+        try std.testing.expectEqual(hard, @as(u32, @bitCast(soft)));
     }
 }
 

@@ -74,6 +74,7 @@ fn run(
             }
         }
         const source: abi.PackSource = .{ .values = values, .rows = rows, .k = job.k };
-        packRows(&source, (job.first_block + block * job.block_step) * abi.block_rows, total, job.out);
+        const target = job.first_block + block * job.block_step;
+        packRows(&source, target * abi.block_rows, total, job.out);
     }
 }

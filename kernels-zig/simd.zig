@@ -82,6 +82,15 @@ pub inline fn storeTail(p: [*]f32, value: Lanes, count: usize) void {
     @memcpy(p[0..count], buffer[0..count]);
 }
 
+/// `count` <= 16 elements, zero in the lanes after them.
+pub inline fn loadSome(p: [*]const f32, count: usize) Lanes {
+    return if (count == lanes) load(p) else loadTail(p, count);
+}
+
+pub inline fn storeSome(p: [*]f32, value: Lanes, count: usize) void {
+    if (count == lanes) store(p, value) else storeTail(p, value, count);
+}
+
 /// 16 f16 values (as their bits) to f32.
 pub inline fn fromHalf(bits: @Vector(lanes, u16)) Lanes {
     if (has_half) return @floatCast(@as(@Vector(lanes, f16), @bitCast(bits)));

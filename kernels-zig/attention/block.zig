@@ -49,7 +49,14 @@ pub const Block = struct {
     count: usize,
 };
 
-pub const Shape = struct { head_dim: usize, dim: usize, scale: f32, type_k: abi.KvType, type_v: abi.KvType };
+pub const Shape = struct {
+    head_dim: usize,
+    /// head_dim rounded up to 16.
+    dim: usize,
+    scale: f32,
+    type_k: abi.KvType,
+    type_v: abi.KvType,
+};
 
 /// Adds a block to the states of n queries.
 pub fn add(
@@ -197,9 +204,10 @@ fn sumValues(
 ) void {
     if (t == .i8) inline for (0..n) |i| {
         const row: [*]f32 = &weights[i];
+        const scales: [*]const f32 = @ptrFromInt(block.value_scales);
         inline for (0..halves) |j| {
-            const scales = simd.load(@as([*]const f32, @ptrFromInt(block.value_scales)) + j * lanes);
-            simd.store(row + j * lanes, simd.load(row + j * lanes) * scales);
+            const at = row + j * lanes;
+            simd.store(at, simd.load(at) * simd.load(scales + j * lanes));
         }
     };
     const wide = comptime valueVectors(n);

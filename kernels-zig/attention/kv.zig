@@ -35,15 +35,8 @@ pub const Part = struct {
     }
 };
 
-/// Where a page's part of this layer begins.
-pub fn pageAt(
-    step: *const abi.Step,
-    kv: u64,
-    page_bytes: u64,
-    layer_offset: u64,
-    sequence: usize,
-    block: usize,
-) usize {
+/// The page that holds a block of 32 positions of a sequence.
+pub fn pageOf(step: *const abi.Step, sequence: usize, block: usize) u64 {
     const pages: [*]const u32 = @ptrFromInt(step.pages);
-    return kv + pages[sequence * step.max_pages + block] * page_bytes + layer_offset;
+    return pages[sequence * step.max_pages + block];
 }

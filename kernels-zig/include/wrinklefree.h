@@ -43,7 +43,12 @@ typedef struct wf_attend wf_attend_t;
 typedef struct wf_elementwise wf_elementwise_t;
 typedef struct wf_top_k wf_top_k_t;
 typedef struct wf_route wf_route_t;
+typedef struct wf_head wf_head_t;
 typedef struct wf_probe wf_probe_t;
+typedef struct wf_group wf_group_t;
+typedef struct wf_gather wf_gather_t;
+typedef struct wf_experts wf_experts_t;
+typedef struct wf_scatter wf_scatter_t;
 typedef struct wf_pack_source wf_pack_source_t;
 typedef struct wf_entry wf_entry_t;
 typedef struct wf_library wf_library_t;
@@ -113,6 +118,8 @@ struct wf_norm {
     uint32_t groups;
     float epsilon;
     uint32_t rows;
+    uint32_t multiplier;
+    uint64_t weight_index;
 };
 
 struct wf_linear {
@@ -193,6 +200,7 @@ struct wf_elementwise {
     uint32_t activation;
     float scale;
     uint32_t rows;
+    uint32_t multiplier;
 };
 
 struct wf_top_k {
@@ -217,11 +225,92 @@ struct wf_route {
     uint64_t targets;
 };
 
+struct wf_head {
+    uint64_t x;
+    uint64_t weight;
+    uint64_t plane;
+    uint64_t work;
+    uint64_t logits;
+    uint64_t ids;
+    uint64_t values;
+    uint64_t counts;
+    uint32_t x_stride;
+    uint32_t logits_stride;
+    uint32_t n;
+    uint32_t k;
+    uint32_t top;
+    float multiplier;
+};
+
 struct wf_probe {
     uint64_t memory;
     uint64_t bytes;
     uint64_t result;
     uint32_t steps;
+};
+
+struct wf_group {
+    uint64_t ids;
+    uint64_t starts;
+    uint64_t slots;
+    uint64_t row_of;
+    uint64_t expert_of;
+    uint64_t counts;
+    uint32_t experts;
+    uint32_t top_k;
+};
+
+struct wf_gather {
+    uint64_t in;
+    uint64_t out;
+    uint64_t index;
+    uint64_t scale_in;
+    uint64_t scale_out;
+    uint32_t in_stride;
+    uint32_t out_stride;
+    uint32_t bytes;
+    uint32_t multiplier;
+};
+
+struct wf_experts {
+    uint64_t x;
+    uint64_t x_scale;
+    uint64_t weight;
+    uint64_t scale;
+    uint64_t bias;
+    uint64_t add;
+    uint64_t out;
+    uint32_t x_stride;
+    uint32_t out_stride;
+    uint32_t add_stride;
+    uint32_t n;
+    uint32_t k;
+    uint32_t group;
+    uint32_t gate;
+    uint32_t rows;
+    float multiplier;
+    uint32_t q_block;
+    uint64_t run;
+    uint64_t units;
+    uint64_t starts;
+    uint64_t weight_stride;
+    uint64_t scale_stride;
+    uint64_t bias_stride;
+    uint32_t experts;
+    uint32_t top_k;
+};
+
+struct wf_scatter {
+    uint64_t in;
+    uint64_t slots;
+    uint64_t weights;
+    uint64_t add;
+    uint64_t out;
+    uint32_t in_stride;
+    uint32_t add_stride;
+    uint32_t out_stride;
+    uint32_t columns;
+    uint32_t top_k;
 };
 
 struct wf_pack_source {

@@ -177,7 +177,13 @@ fn wholeUnit(plan: Plan, tile: Tile, head: usize, thread: *const abi.Thread) voi
 }
 
 /// Adds the blocks of a span to the states of a tile, [row][head of the group].
-fn addSpan(plan: Plan, tile: Tile, head: usize, span: usize, states: *const [max_states]State) void {
+fn addSpan(
+    plan: Plan,
+    tile: Tile,
+    head: usize,
+    span: usize,
+    states: *const [max_states]State,
+) void {
     const args = plan.args;
     const group = args.heads / args.kv_heads;
     const keys = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_k);
@@ -193,7 +199,8 @@ fn addSpan(plan: Plan, tile: Tile, head: usize, span: usize, states: *const [max
     for (span * span_blocks..(span + 1) * span_blocks) |index| {
         const start = index * kv.positions;
         if (start > last_position) return;
-        const at = kv.pageAt(plan.step, args.kv, args.page_bytes, args.layer_offset, tile.sequence, index);
+        const page = kv.pageOf(plan.step, tile.sequence, index);
+        const at = args.kv + page * args.page_bytes + args.layer_offset;
         var block: blocks.Block = .{
             .keys = at + head * keys.head_bytes,
             .values = at + keys.bytes + head * values.head_bytes,

@@ -12,7 +12,8 @@ pub const entries = [_]abi.Entry{
 
 fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
     const args: *const Args = @ptrCast(&op.args);
-    return if (args.rows == @intFromEnum(abi.Rows.logits)) step.logit_rows else step.rows;
+    if (args.rows == @intFromEnum(abi.Rows.logits)) return step.logit_rows;
+    return step.rows * @max(1, args.multiplier);
 }
 
 fn run(
@@ -28,7 +29,8 @@ fn run(
     for (begin..end) |r| {
         const x = a + r * args.a_stride;
         // Without a second operand the first one stands in; its values are not used.
-        const y = if (args.b == 0) x else @as([*]const f32, @ptrFromInt(args.b)) + r * args.b_stride;
+        const b: [*]const f32 = @ptrFromInt(if (args.b == 0) args.a else args.b);
+        const y = if (args.b == 0) x else b + r * args.b_stride;
         const target = out + r * args.out_stride;
         const n = args.columns;
         var i: usize = 0;

@@ -13,7 +13,8 @@ pub const entries = [_]abi.Entry{
 
 fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
     const args: *const Args = @ptrCast(&op.args);
-    return if (args.rows == @intFromEnum(abi.Rows.logits)) step.logit_rows else step.rows;
+    if (args.rows == @intFromEnum(abi.Rows.logits)) return step.logit_rows;
+    return step.rows * @max(1, args.multiplier);
 }
 
 fn run(
@@ -29,15 +30,16 @@ fn run(
     const gathers = args.rows == @intFromEnum(abi.Rows.logits);
     for (begin..end) |r| {
         const source = in + (if (gathers) index[r] else r) * args.in_stride;
+        const weight = weightOf(args, r);
         if (args.out != 0) {
             const target = @as([*]f32, @ptrFromInt(args.out)) + r * args.out_stride;
-            for (0..args.groups) |g| normGroup(args, source, target, g);
+            for (0..args.groups) |g| normGroup(args, source, weight, target, g);
             // What is quantized below is what was written, which may lie where the input lay.
-            if (args.q != 0) quantizeRow(args, target, null, r);
+            if (args.q != 0) quantizeRow(args, target, null, null, r);
         } else if (args.q != 0) {
             var scales: [max_groups]f32 = undefined;
             for (0..args.groups) |g| scales[g] = scaleOf(args, source + g * args.columns);
-            quantizeRow(args, source, &scales, r);
+            quantizeRow(args, source, weight, &scales, r);
         }
     }
 }
@@ -81,15 +83,26 @@ const Normalized = struct {
     }
 };
 
-fn weightOf(args: *const Args) ?[*]const f32 {
-    return if (args.weight == 0) null else @ptrFromInt(args.weight);
+/// The weights of row r.
+fn weightOf(args: *const Args, r: usize) ?[*]const f32 {
+    if (args.weight == 0) return null;
+    const weights: [*]const f32 = @ptrFromInt(args.weight);
+    if (args.weight_index == 0) return weights;
+    const index: [*]const u32 = @ptrFromInt(args.weight_index);
+    return weights + @as(usize, index[r]) * args.columns;
 }
 
-fn normGroup(args: *const Args, source: [*]const f32, target: [*]f32, group: usize) void {
+fn normGroup(
+    args: *const Args,
+    source: [*]const f32,
+    weight: ?[*]const f32,
+    target: [*]f32,
+    group: usize,
+) void {
     const n = args.columns;
     const x = source + group * n;
     const out = target + group * n;
-    const values: Normalized = .{ .x = x, .weight = weightOf(args), .scale = scaleOf(args, x) };
+    const values: Normalized = .{ .x = x, .weight = weight, .scale = scaleOf(args, x) };
     const whole = n - n % lanes;
     var i: usize = 0;
     while (i < whole) : (i += lanes) simd.store(out + i, values.at(i));
@@ -97,46 +110,43 @@ fn normGroup(args: *const Args, source: [*]const f32, target: [*]f32, group: usi
 }
 
 /// Quantizes row r in blocks; `scales` normalizes the groups on the way, null takes x as it is.
-fn quantizeRow(args: *const Args, x: [*]const f32, scales: ?*[max_groups]f32, r: usize) void {
+fn quantizeRow(
+    args: *const Args,
+    x: [*]const f32,
+    weight: ?[*]const f32,
+    scales: ?*[max_groups]f32,
+    r: usize,
+) void {
     const width: usize = @as(usize, args.columns) * args.groups;
     const block: usize = if (args.q_block == 0) width else args.q_block;
     const blocks = std.math.divCeil(usize, width, block) catch unreachable;
     const q = @as([*]i8, @ptrFromInt(args.q)) + r * args.q_stride;
     const row_scales = @as([*]abi.RowScale, @ptrFromInt(args.q_scale)) + r * blocks;
+    const pieces: Pieces = .{ .columns = args.columns, .x = x, .weight = weight, .scales = scales };
     for (0..blocks) |b| {
         const first = b * block;
-        row_scales[b] = quantizeBlock(args, x, scales, q, first, @min(first + block, width));
+        row_scales[b] = quantizeBlock(pieces, q, first, @min(first + block, width));
     }
     if (args.q_stride > width) @memset(q[width..args.q_stride], 0);
 }
 
-/// Columns first..end-1 of a row that crosses groups.
+/// A row that crosses groups.
 const Pieces = struct {
-    args: *const Args,
+    columns: usize,
     x: [*]const f32,
+    weight: ?[*]const f32,
     scales: ?*[max_groups]f32,
 
-    /// The group that holds column i, as values to index by i minus the group's first column.
+    /// Group g, as values to index by the column minus the group's first one.
     inline fn group(p: Pieces, g: usize) Normalized {
-        const n = p.args.columns;
-        return .{
-            .x = p.x + g * n,
-            .weight = if (p.scales == null) null else weightOf(p.args),
-            .scale = if (p.scales) |s| s[g] else 1,
-        };
+        const scale = if (p.scales) |s| s[g] else 1;
+        return .{ .x = p.x + g * p.columns, .weight = p.weight, .scale = scale };
     }
 };
 
-fn quantizeBlock(
-    args: *const Args,
-    x: [*]const f32,
-    scales: ?*[max_groups]f32,
-    q: [*]i8,
-    first: usize,
-    end: usize,
-) abi.RowScale {
-    const pieces: Pieces = .{ .args = args, .x = x, .scales = scales };
-    const n: usize = args.columns;
+/// Columns first..end-1.
+fn quantizeBlock(pieces: Pieces, q: [*]i8, first: usize, end: usize) abi.RowScale {
+    const n = pieces.columns;
     var top = simd.zero;
     var at = first;
     while (at < end) {

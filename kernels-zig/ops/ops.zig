@@ -2,6 +2,8 @@
 const attend = @import("attend.zig");
 const elementwise = @import("elementwise.zig");
 const embed = @import("embed.zig");
+const experts = @import("experts.zig");
+const head = @import("head.zig");
 const linear = @import("linear.zig");
 const norm = @import("norm.zig");
 const probe = @import("probe.zig");
@@ -12,5 +14,6 @@ const top_k = @import("top_k.zig");
 const unpack = @import("unpack.zig");
 
 pub const entries = embed.entries ++ norm.entries ++ rope.entries ++ store.entries ++
-    attend.entries ++ elementwise.entries ++ top_k.entries ++ route.entries ++
-    linear.entries ++ unpack.entries ++ probe.entries;
+    attend.entries ++ elementwise.entries ++ top_k.entries ++ route.entries ++ experts.entries ++
+    linear.entries ++ unpack.entries ++ probe.entries ++
+    head.entries;

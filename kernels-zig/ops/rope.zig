@@ -33,7 +33,13 @@ fn run(
 }
 
 /// (a, b) to (a cos - b sin, a sin + b cos): one product rounded, the other one fused.
-inline fn turn(comptime n: usize, a: anytype, b: anytype, cos: anytype, sin: anytype) [2]@Vector(n, f32) {
+inline fn turn(
+    comptime n: usize,
+    a: @Vector(n, f32),
+    b: @Vector(n, f32),
+    cos: @Vector(n, f32),
+    sin: @Vector(n, f32),
+) [2]@Vector(n, f32) {
     return .{ math.fma(n, a, cos, -(b * sin)), math.fma(n, b, cos, a * sin) };
 }
 
@@ -50,8 +56,8 @@ fn rotate(args: *const Args, x: [*]f32, angles: [*]const f32) void {
     var i: usize = 0;
     while (i + lanes <= pairs) : (i += lanes) {
         const cos_sin: @Vector(2 * lanes, f32) = angles[2 * i ..][0 .. 2 * lanes].*;
-        const cos = @shuffle(f32, cos_sin, undefined, every_second(0));
-        const sin = @shuffle(f32, cos_sin, undefined, every_second(1));
+        const cos = @shuffle(f32, cos_sin, undefined, everySecond(0));
+        const sin = @shuffle(f32, cos_sin, undefined, everySecond(1));
         const both = turn(lanes, simd.load(x + i), simd.load(x + pairs + i), cos, sin);
         simd.store(x + i, both[0]);
         simd.store(x + pairs + i, both[1]);
@@ -64,12 +70,11 @@ fn rotate(args: *const Args, x: [*]f32, angles: [*]const f32) void {
 }
 
 fn scalarTurn(a: f32, b: f32, angle: [*]const f32) [2]f32 {
-    const V = @Vector(1, f32);
-    const both = turn(1, @as(V, @splat(a)), @as(V, @splat(b)), @as(V, @splat(angle[0])), @as(V, @splat(angle[1])));
+    const both = turn(1, @splat(a), @splat(b), @splat(angle[0]), @splat(angle[1]));
     return .{ both[0][0], both[1][0] };
 }
 
-fn every_second(comptime first: i32) [lanes]i32 {
+fn everySecond(comptime first: i32) [lanes]i32 {
     var indices: [lanes]i32 = undefined;
     for (&indices, 0..) |*index, i| index.* = 2 * @as(i32, @intCast(i)) + first;
     return indices;

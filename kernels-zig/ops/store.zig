@@ -28,9 +28,9 @@ fn run(
     const keys = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_k);
     const values = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_v);
     for (begin..end) |r| {
-        const block = positions[r] / kv.positions;
+        const page = kv.pageOf(step, row_sequence[r], positions[r] / kv.positions);
         const at: Place = .{
-            .part = kv.pageAt(step, args.kv, args.page_bytes, args.layer_offset, row_sequence[r], block),
+            .part = args.kv + page * args.page_bytes + args.layer_offset,
             .slot = positions[r] % kv.positions,
             .kv_heads = args.kv_heads,
             .head_dim = args.head_dim,
@@ -100,7 +100,8 @@ fn writeInt8(x: [*]const f32, n: usize, out: [*]i8, stride: usize) f32 {
         const number = @select(f32, scaled == scaled, scaled, simd.zero);
         const rounded = math.roundEven(lanes, number);
         const top = @select(f32, rounded > simd.splat(127), simd.splat(127), rounded);
-        const whole: simd.Ints = @intFromFloat(@select(f32, top < simd.splat(-127), simd.splat(-127), top));
+        const low = simd.splat(-127);
+        const whole: simd.Ints = @intFromFloat(@select(f32, top < low, low, top));
         const bytes: [lanes]i8 = @as(@Vector(lanes, i8), @truncate(whole));
         for (0..count) |i| out[(d + i) * stride] = bytes[i];
     }

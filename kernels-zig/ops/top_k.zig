@@ -72,7 +72,8 @@ fn select(logits: [*]const f32, n: usize, empty: List) void {
         const end = @min(n, i + lanes);
         while (i < end) : (i += 1) {
             const value = if (logits[i] == logits[i]) logits[i] else -std.math.inf(f32);
-            if (list.length < list.k or value > list.values[list.k - 1]) list.insert(value, @intCast(i));
+            const wanted = list.length < list.k or value > list.values[list.k - 1];
+            if (wanted) list.insert(value, @intCast(i));
         }
     }
 }

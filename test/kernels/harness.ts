@@ -1,6 +1,7 @@
 // Runs single ops of every kernel library that this machine can run.
 import { layouts } from "../../core/native/abi.ts";
 import type { Pool } from "../../core/native/host.ts";
+import type { NativeEntry } from "../../core/native/library.ts";
 import { addressOf } from "../../core/native/memory.ts";
 import { type Native, openKernels } from "../../core/native/select.ts";
 import { writeStruct } from "../../core/native/struct.ts";
@@ -68,7 +69,7 @@ export interface TestOp {
   readonly args: TestArguments;
 }
 
-/** Runs ops one after the other. */
+/** Runs ops one after the other; packing comes first. */
 export function runOps(
   library: TestLibrary,
   ops: readonly TestOp[],
@@ -84,25 +85,32 @@ function runNative(
   step: EncodedStep,
   threads: number,
 ): void {
-  const bytes = new DataView(new ArrayBuffer(ops.length * layouts.Op.size));
   const pool = poolOf(native, threads);
-  ops.forEach(({ op, format, unpack, struct, args }, i) => {
-    const entry = native.find(op, format);
-    if (entry === undefined) throw new Error(`${native.isa} has no op ${op} ${format ?? ""}`);
-    if (struct === "PackJob") {
-      const decoder = unpack === undefined ? 0 : (native.find("unpack", unpack)?.unpack ?? 0);
-      const job = { ...addressed(args), pack: entry.pack, unpack: decoder };
-      if (native.host.pack(pool, job) !== 0) throw new Error(`${op} ${format}: pack failed`);
-      return;
-    }
+  const header = new DataView(new ArrayBuffer(layouts.Step.size));
+  writeStruct(header, 0, layouts.Step, addressed(step));
+  const tape = ops.filter((op) => op.struct !== "PackJob");
+  for (const job of ops) if (job.struct === "PackJob") pack(native, pool, job);
+  if (tape.length === 0) return;
+  const bytes = new DataView(new ArrayBuffer(tape.length * layouts.Op.size));
+  tape.forEach(({ op, format, struct, args }, i) => {
     const at = i * layouts.Op.size;
-    const { run, units, grain } = entry;
+    const { run, units, grain } = entryOf(native, op, format);
     writeStruct(bytes, at, layouts.Op, { run, units, grain, tag: i });
     writeStruct(bytes, at + layouts.Op.fields.args.offset, layouts[struct], addressed(args));
   });
-  const header = new DataView(new ArrayBuffer(layouts.Step.size));
-  writeStruct(header, 0, layouts.Step, addressed(step));
-  native.host.run(pool, addressOf(bytes), ops.length, addressOf(header));
+  native.host.run(pool, addressOf(bytes), tape.length, addressOf(header));
+}
+
+function pack(native: Native, pool: Pool, { op, format, unpack, args }: TestOp): void {
+  const decoder = unpack === undefined ? 0 : entryOf(native, "unpack", unpack).unpack;
+  const job = { ...addressed(args), pack: entryOf(native, op, format).pack, unpack: decoder };
+  if (native.host.pack(pool, job) !== 0) throw new Error(`${op} ${format}: pack failed`);
+}
+
+function entryOf(native: Native, op: string, format?: string): NativeEntry {
+  const entry = native.find(op, format);
+  if (entry === undefined) throw new Error(`${native.isa} has no op ${op} ${format ?? ""}`);
+  return entry;
 }
 
 function addressed(args: TestArguments): Record<string, number> {
