@@ -12,7 +12,7 @@ const F = epilogue.F;
 const lanes = epilogue.lanes;
 const block_rows = abi.block_rows;
 /// Rows of W that are multiplied together.
-const run_rows = 4;
+pub const run_rows = 4;
 /// Rows of x that are multiplied together: as many as the registers hold.
 const tile_rows = if (builtin.cpu.arch == .x86_64 and
     std.Target.x86.featureSetHas(builtin.cpu.features, .avx512f)) 4 else 1;
@@ -182,6 +182,25 @@ pub fn Float(comptime element: Element) type {
             var out: [rows]F = undefined;
             inline for (0..rows) |r| out[r] = sums[r];
             return out;
+        }
+
+        /// Exact sums of the four rows of W that row `row` (a multiple of 4) begins, for one x [k].
+        pub fn fourRows(weight: u64, k: u32, row: u32, x: [*]const f32) [run_rows]f32 {
+            const base: [*]const Stored = @ptrFromInt(weight);
+            const block = base + row / block_rows * blockElements(k);
+            const start = block + row % block_rows / run_rows * depth(k) * lanes * run_rows;
+            const accs = runDot(1, start, x, 0, k);
+            var sums: [run_rows]f32 = undefined;
+            inline for (0..run_rows) |i| sums[i] = simd.sum(accs[0][i]);
+            return sums;
+        }
+
+        /// 16 columns of a row of W, from `column` (a multiple of 16); zeros past k.
+        pub inline fn someColumns(weight: u64, k: u32, row: u32, column: u32) F {
+            const base: [*]const Stored = @ptrFromInt(weight);
+            const block = base + row / block_rows * blockElements(k);
+            const start = block + row % block_rows / run_rows * depth(k) * lanes * run_rows;
+            return decode(start[(column / lanes * run_rows + row % run_rows) * lanes ..][0..lanes]);
         }
 
         inline fn runDot(

@@ -1,0 +1,186 @@
+//! The coarse plane of a head: 4 bits a weight with a shared subtractive dither, and how it is made.
+//!
+//! With column means mu, column scales s and one dither d[k] in (-1/2, 1/2) for all rows, row j holds
+//!   q[k] = round((w[k] - mu[k]) / (s[k] D) + d[k]) + 8     in 1..15
+//! so that D * sum((q - 8 - d) s x) + mu . x estimates w . x with an error that is a sum of
+//! independent uniform variables of width D s[k] |x[k]| (over the draw of d; x does not depend on
+//! it): sub-Gaussian with sigma = D / sqrt(12) * |s x|. Mean and scale may be any numbers: they only
+//! make D small. They are taken from a sample of rows.
+//! Codes are in blocks of 16 rows x 8 columns (64 bytes): byte r * 4 + j holds the code of column
+//! 8b + j in its low half and of 8b + 4 + j in its high half. Blocks of 16 rows are adjacent.
+const std = @import("std");
+const abi = @import("../abi.zig");
+const simd = @import("../simd.zig");
+
+const lanes = simd.lanes;
+const Lanes = simd.Lanes;
+const Head = abi.args.Head;
+pub const block_bytes = 64;
+pub const block_columns = 8;
+pub const zero_code = 8;
+/// Just under the largest |q - 8|, so that the dither never lifts a code past it.
+const levels = 6.999;
+/// Blocks of 16 rows whose means and deviations stand for all.
+const sample_blocks = 64;
+
+/// Columns rounded up to whole vectors, and to what activations are padded to.
+pub fn paddedColumns(k: u32) u32 {
+    return (k + 63) / 64 * 64;
+}
+
+pub fn rowBlocks(n: u32) u32 {
+    return (n + lanes - 1) / lanes;
+}
+
+/// Where the parts of a plane are.
+pub const Plane = struct {
+    /// Largest norm of a row, as f32 bits.
+    largest: *u32,
+    mean: [*]f32,
+    scale: [*]f32,
+    dither: [*]f32,
+    /// D of each row.
+    step: [*]f32,
+    codes: [*]u8,
+    /// Bytes of the codes of 16 rows.
+    stride: u64,
+
+    pub fn of(a: *const Head) Plane {
+        const columns = paddedColumns(a.k);
+        const floats: [*]f32 = @ptrFromInt(a.plane);
+        const step = floats + lanes + 3 * columns;
+        return .{
+            .largest = @ptrFromInt(a.plane),
+            .mean = floats + lanes,
+            .scale = floats + lanes + columns,
+            .dither = floats + lanes + 2 * columns,
+            .step = step,
+            .codes = @ptrCast(step + rowBlocks(a.n) * lanes),
+            .stride = columns / block_columns * block_bytes,
+        };
+    }
+};
+
+pub fn bytes(n: u32, k: u32) callconv(.c) u64 {
+    const columns: u64 = paddedColumns(k);
+    const codes = rowBlocks(n) * columns / block_columns * block_bytes;
+    return codes + 4 * (lanes + 3 * columns + @as(u64, rowBlocks(n)) * lanes);
+}
+
+fn argsOf(op: *const abi.Op) *const Head {
+    return @ptrCast(&op.args);
+}
+
+pub fn one(_: *const abi.Op, _: *const abi.Step) callconv(.c) u32 {
+    return 1;
+}
+
+pub fn packUnits(op: *const abi.Op, _: *const abi.Step) callconv(.c) u32 {
+    return rowBlocks(argsOf(op).n);
+}
+
+pub fn Build(comptime layout: type) type {
+    return struct {
+        /// Means, scales and the dither.
+        pub fn columns(
+            op: *const abi.Op,
+            _: *const abi.Step,
+            _: *const abi.Thread,
+            _: u32,
+            _: u32,
+        ) callconv(.c) void {
+            const a = argsOf(op);
+            const plane = Plane.of(a);
+            plane.largest.* = 0;
+            var random = std.Random.SplitMix64.init(0x9e3779b97f4a7c15);
+            for (0..paddedColumns(a.k)) |i| {
+                // 24 bits, centred: never +-1/2.
+                const bits: f32 = @floatFromInt(random.next() >> 40);
+                plane.dither[i] = (bits + 0.5) * 0x1p-24 - 0.5;
+            }
+            const all = rowBlocks(a.n);
+            const every = (all + sample_blocks - 1) / sample_blocks;
+            var column: u32 = 0;
+            while (column < paddedColumns(a.k)) : (column += lanes) {
+                var sum = simd.zero;
+                var squares = simd.zero;
+                var count: f32 = 0;
+                var block: u32 = 0;
+                while (block < all and column < a.k) : (block += every) {
+                    for (block * lanes..@min(a.n, (block + 1) * lanes)) |row| {
+                        const w = layout.someColumns(a.weight, a.k, @intCast(row), column);
+                        sum += w;
+                        squares += w * w;
+                        count += 1;
+                    }
+                }
+                const mean = sum / simd.splat(@max(count, 1));
+                const variance = squares / simd.splat(@max(count, 1)) - mean * mean;
+                const usable = variance > simd.splat(1e-20);
+                const spread = @sqrt(@select(f32, usable, variance, simd.splat(1e-20)));
+                simd.store(plane.mean + column, mean);
+                simd.store(plane.scale + column, spread);
+            }
+        }
+
+        /// Codes of blocks begin..end-1 of 16 rows.
+        pub fn pack(
+            op: *const abi.Op,
+            _: *const abi.Step,
+            _: *const abi.Thread,
+            begin: u32,
+            end: u32,
+        ) callconv(.c) void {
+            const a = argsOf(op);
+            const plane = Plane.of(a);
+            for (begin..end) |b| {
+                const block: u32 = @intCast(b);
+                const codes = plane.codes + block * plane.stride;
+                for (0..lanes) |r| {
+                    const row = block * lanes + @as(u32, @intCast(r));
+                    packRow(a, plane, row, codes + r * 4);
+                }
+            }
+        }
+
+        fn packRow(a: *const Head, plane: Plane, row: u32, out: [*]u8) void {
+            var most = simd.zero;
+            var squares = simd.zero;
+            var column: u32 = 0;
+            while (column < a.k) : (column += lanes) {
+                const w = layout.someColumns(a.weight, a.k, row, column);
+                most = simd.larger(@abs(scaled(plane, w, column)), most);
+                squares += w * w;
+            }
+            const largest = simd.largest(most);
+            plane.step[row] = if (largest > 0) largest / levels else 1e-20;
+            const norm = @sqrt(simd.sum(squares));
+            _ = @atomicRmw(u32, plane.largest, .Max, @bitCast(norm), .monotonic);
+            const inverse = simd.splat(1 / plane.step[row]);
+            column = 0;
+            while (column < paddedColumns(a.k)) : (column += lanes) {
+                var u = simd.zero;
+                if (column < a.k) {
+                    u = scaled(plane, layout.someColumns(a.weight, a.k, row, column), column);
+                }
+                const dithered = u * inverse + simd.load(plane.dither + column);
+                const magic = simd.splat(12582912.0);
+                const rounded = (dithered + magic) - magic;
+                const whole: simd.Ints = @intFromFloat(rounded);
+                const codes: @Vector(lanes, u8) =
+                    @intCast(whole + @as(simd.Ints, @splat(zero_code)));
+                const low = @shuffle(u8, codes, undefined, [8]i32{ 0, 1, 2, 3, 8, 9, 10, 11 });
+                const high = @shuffle(u8, codes, undefined, [8]i32{ 4, 5, 6, 7, 12, 13, 14, 15 });
+                const both: [8]u8 = low | high << @splat(4);
+                const to = out + @as(u64, column / block_columns) * block_bytes;
+                to[0..4].* = both[0..4].*;
+                to[block_bytes..][0..4].* = both[4..8].*;
+            }
+        }
+
+        inline fn scaled(plane: Plane, w: Lanes, column: u32) Lanes {
+            const centred = w - simd.load(plane.mean + column);
+            return centred / simd.load(plane.scale + column);
+        }
+    };
+}

@@ -1,0 +1,107 @@
+// A head on native kernels: the packed exact weights, the coarse plane, and the ops on a tape.
+import { layouts } from "../../core/native/abi.ts";
+import type { Pool } from "../../core/native/host.ts";
+import { addressOf, type Region } from "../../core/native/memory.ts";
+import type { Native } from "../../core/native/select.ts";
+import { writeStruct } from "../../core/native/struct.ts";
+import { packed } from "./harness.ts";
+
+/** The `top` best of each row: ids and values, descending, ties to the lower id. */
+export interface Top {
+  readonly ids: Uint32Array;
+  readonly values: Float32Array;
+}
+
+export class Head implements Disposable {
+  readonly #native: Native;
+  readonly #pool: Pool;
+  readonly #format: string;
+  readonly #n: number;
+  readonly #k: number;
+  readonly #weight: Region;
+  readonly #plane: Region;
+
+  /** Packs f32 `weights` [n][k] to `format` and makes the plane. */
+  constructor(native: Native, pool: Pool, format: string, weights: Float32Array, k: number) {
+    this.#native = native;
+    this.#pool = pool;
+    this.#format = format;
+    this.#k = k;
+    this.#n = weights.length / k;
+    const linear = native.find("linear", format)!;
+    const shape = { n: this.#n, k, rows: 0, weights, x: new Float32Array(0) };
+    this.#weight = packed(native, pool, linear, shape);
+    const entry = native.find("head_columns", format)!;
+    this.#plane = native.host.alloc(native.host.packedBytes(entry, this.#n, k));
+    this.#run(["head_columns", "head_pack"], 0, {});
+  }
+
+  [Symbol.dispose](): void {
+    this.#weight[Symbol.dispose]();
+    this.#plane[Symbol.dispose]();
+  }
+
+  #run(names: readonly string[], logitRows: number, args: Record<string, number>): void {
+    const ops = new DataView(new ArrayBuffer(layouts.Op.size * names.length));
+    names.forEach((name, i) => {
+      const entry = this.#native.find(name, this.#format) ?? this.#native.find(name)!;
+      const { run, units, grain } = entry;
+      writeStruct(ops, i * layouts.Op.size, layouts.Op, { run, units, grain, tag: i });
+      writeStruct(ops, i * layouts.Op.size + layouts.Op.fields.args.offset, layouts.Head, {
+        weight: this.#weight.address,
+        plane: this.#plane.address,
+        n: this.#n,
+        k: this.#k,
+        ...args,
+      });
+    });
+    const step = new DataView(new ArrayBuffer(layouts.Step.size));
+    writeStruct(step, 0, layouts.Step, { logitRows });
+    this.#native.host.run(this.#pool, addressOf(ops), names.length, addressOf(step));
+  }
+
+  /** The top ones of each row of x [rows][k], the sparse logits, and how many rows were evaluated. */
+  top(x: Float32Array, top: number, multiplier = 1) {
+    const rows = x.length / this.#k;
+    const screen = this.#native.find("head_screen")!;
+    using work = this.#native.host.alloc(
+      rows * this.#native.host.packedBytes(screen, this.#n, this.#k),
+    );
+    const ids = new Uint32Array(rows * top);
+    const values = new Float32Array(rows * top);
+    const logits = new Float32Array(rows * this.#n);
+    const counts = new Uint32Array(rows);
+    const names = ["prepare", "screen", "threshold", "rescore", "top"].map(
+      (name) => `head_${name}`,
+    );
+    this.#run(names, rows, {
+      x: addressOf(x),
+      work: work.address,
+      logits: addressOf(logits),
+      ids: addressOf(ids),
+      values: addressOf(values),
+      counts: addressOf(counts),
+      xStride: this.#k,
+      logitsStride: this.#n,
+      top,
+      multiplier,
+    });
+    return { ids, values, logits, counts };
+  }
+}
+
+/** The same from all logits [rows][n]. */
+export function topOf(logits: Float32Array, n: number, top: number): Top {
+  const rows = logits.length / n;
+  const ids = new Uint32Array(rows * top);
+  const values = new Float32Array(rows * top);
+  for (let r = 0; r < rows; r++) {
+    const row = logits.subarray(r * n, (r + 1) * n);
+    const order = Uint32Array.from(row, (_, i) => i).sort((a, b) => row[b]! - row[a]! || a - b);
+    for (let i = 0; i < top; i++) {
+      ids[r * top + i] = order[i]!;
+      values[r * top + i] = row[order[i]!]!;
+    }
+  }
+  return { ids, values };
+}

@@ -1,0 +1,147 @@
+// The screened head gives the same top logits as the full one, bit for bit, on real and hostile weights.
+import { afterAll, expect, test } from "bun:test";
+import { Registry } from "../../core/index.ts";
+import type { Pool } from "../../core/native/host.ts";
+import type { Native } from "../../core/native/select.ts";
+import { standard } from "../../plugins/standard.ts";
+import { generator } from "./cases.ts";
+import { natives, runLinear } from "./harness.ts";
+import { Head, topOf } from "./head-harness.ts";
+
+const pools = new Map<string, Pool>();
+for (const [isa, native] of natives) pools.set(isa, native.host.createPool(2));
+afterAll(() => {
+  for (const pool of pools.values()) pool[Symbol.dispose]();
+});
+
+/** Normal deviates. */
+function normals(count: number, random: () => number, size = 1): Float32Array {
+  return Float32Array.from({ length: count }, () => {
+    const radius = Math.sqrt(-2 * Math.log(1 - random()));
+    return size * radius * Math.cos(2 * Math.PI * random());
+  });
+}
+
+/** Rows that bf16 and f16 both hold exactly. */
+function rounded(values: Float32Array): Float32Array {
+  return Float32Array.from(values, (v) => {
+    const scale = 2 ** (7 - Math.floor(Math.log2(Math.abs(v) || 1)));
+    return Math.round(v * scale) / scale;
+  });
+}
+
+/** Hidden states near rows of the head (a confident model), and plain noise (an unsure one). */
+function hidden(
+  weights: Float32Array,
+  k: number,
+  rows: number,
+  confidence: number,
+  random: () => number,
+): Float32Array {
+  const n = weights.length / k;
+  const x = normals(rows * k, random);
+  for (let r = 0; r < rows; r++) {
+    const row = Math.floor(random() * n);
+    const own = weights.subarray(row * k, (row + 1) * k);
+    const norm = Math.sqrt(own.reduce((sum, v) => sum + v * v, 0) / k) || 1;
+    for (let i = 0; i < k; i++) x[r * k + i]! += (confidence * own[i]!) / norm;
+  }
+  return x;
+}
+
+interface Run {
+  readonly weights: Float32Array;
+  readonly k: number;
+  readonly x: Float32Array;
+  readonly tops: readonly number[];
+  readonly format?: string;
+  readonly multiplier?: number;
+}
+
+/** Compares screened and full heads; returns the mean share of rows that were evaluated exactly. */
+function compare(native: Native, pool: Pool, run: Run): number {
+  const { weights, k, x, multiplier } = run;
+  const [n, rows] = [weights.length / k, x.length / k];
+  const format = run.format ?? "bf16";
+  const entry = native.find("linear", format)!;
+  const full = runLinear(native, pool, entry, { n, k, rows, weights, x, multiplier });
+  using head = new Head(native, pool, format, weights, k);
+  let evaluated = 0;
+  for (const top of run.tops) {
+    const wanted = topOf(full, n, top);
+    const found = head.top(x, top, multiplier);
+    expect(found.ids).toEqual(wanted.ids);
+    expect(new Uint32Array(found.values.buffer)).toEqual(new Uint32Array(wanted.values.buffer));
+    const wrong = found.logits.findIndex((v, i) => v !== full[i] && v !== Number.NEGATIVE_INFINITY);
+    expect(wrong).toBe(-1);
+    evaluated += found.counts.reduce((sum, count) => sum + count, 0);
+  }
+  return evaluated / (run.tops.length * rows * n);
+}
+
+const fixture = new URL("../fixtures/tern/hf-packed", import.meta.url).pathname;
+
+/** The embedding of a trained model: [4096][256] bf16. */
+async function trained(): Promise<Float32Array> {
+  const registry = new Registry(standard);
+  const loader = await registry.loader(fixture);
+  using file = await loader.open(fixture);
+  const info = file.tensors.get("model.embed_tokens.weight")!;
+  const quantizer = registry.quantizer("bf16")!;
+  return quantizer.decode({ bytes: file.bytes(info.name) }, info.shape).slice();
+}
+
+for (const [isa, native] of natives) {
+  const pool = pools.get(isa)!;
+
+  test(`${isa}: a trained embedding, thousands of hidden states`, async () => {
+    const weights = await trained();
+    const random = generator(7);
+    let evaluated = 0;
+    const confidences = isa === "generic" ? [1] : [0, 0.3, 1, 3];
+    for (const confidence of confidences) {
+      const x = hidden(weights, 256, 500, confidence, random);
+      evaluated += compare(native, pool, { weights, k: 256, x, tops: [1, 40] });
+    }
+    expect(evaluated / confidences.length).toBeLessThan(0.3);
+  }, 60_000);
+
+  test(`${isa}: odd shapes, every float layout, a multiplier`, () => {
+    const random = generator(3);
+    for (const [n, k] of [
+      [1, 1],
+      [5, 7],
+      [100, 33],
+      [999, 100],
+      [1600, 272],
+    ] as const) {
+      const weights = rounded(normals(n * k, random, 0.05));
+      for (const format of ["f16", "bf16", "f32"]) {
+        const x = normals(7 * k, random);
+        const tops = [1, Math.min(n, 3), Math.min(n, 64)];
+        compare(native, pool, { weights, k, x, tops, format, multiplier: 0.37 });
+      }
+    }
+  });
+
+  test(`${isa}: hostile weights`, () => {
+    const random = generator(11);
+    const [n, k] = [3000, 320];
+    const plain = normals(n * k, random, 0.03);
+    const spread = plain.map((v, i) => v * (0.2 + 3 * ((Math.floor(i / k) * 7919) % 100) * 0.01));
+    const outliers = plain.map((v, i) => (i % k < 8 ? v * 60 : v));
+    const common = plain.map((v, i) => v + ((i % k) % 5) * 0.1);
+    const duplicates = plain.map((v, i) => {
+      const row = Math.floor(i / k);
+      return plain[(row % 300) * k + (i % k)]! + (row % 7 === 0 ? 0 : v * 1e-3);
+    });
+    const same = plain.map((_, i) => plain[(Math.floor(i / k) % 16) * k + (i % k)]!);
+    const sets = [plain, spread, outliers, common, duplicates, same, new Float32Array(n * k)];
+    for (const weights of sets.map(rounded)) {
+      for (const confidence of [0, 2]) {
+        const x = hidden(weights, k, 40, confidence, random);
+        compare(native, pool, { weights, k, x, tops: [1, 10, 64] });
+      }
+    }
+  });
+}
