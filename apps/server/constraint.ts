@@ -1,6 +1,6 @@
 // What the generated text must match: a grammar, a JSON schema, an expression or a list of choices.
 import { Type } from "@sinclair/typebox";
-import type { GenerateRequest } from "../../core/index.ts";
+import { checkConstraint, type GenerateRequest, WrinkleFreeError } from "../../core/index.ts";
 import { badField } from "./errors.ts";
 
 export type Constraint = NonNullable<GenerateRequest["constraint"]>;
@@ -85,7 +85,19 @@ export function readConstraint(body: ConstraintBody): Constraint | undefined {
   if (first && second) {
     throw badField(second[0], `Give one of '${first[0]}' and '${second[0]}', not both.`);
   }
-  return first?.[1];
+  if (!first?.[1]) return undefined;
+  return checked(first[0], first[1]);
+}
+
+/** Throws 400 with the request's own field for a grammar that cannot be read or is too costly. */
+function checked(param: string, constraint: Constraint): Constraint {
+  try {
+    checkConstraint(constraint);
+    return constraint;
+  } catch (error) {
+    if (!(error instanceof WrinkleFreeError) || error.code !== "bad_request") throw error;
+    throw badField(param, error.hint ? `${error.message}. ${error.hint}` : error.message);
+  }
 }
 
 function text(kind: "gbnf" | "regex", source: unknown): Constraint | undefined {

@@ -1,9 +1,11 @@
 // The routes of all dialects.
 import type { Sampler } from "../../core/index.ts";
+import { openApiRoute } from "./openapi.ts";
 import type { Route, RouteFactory } from "./route.ts";
 import { anthropicRoutes } from "./routes/anthropic.ts";
 import { introspectionRoutes } from "./routes/introspection.ts";
 import { llamaRoutes } from "./routes/llama.ts";
+import { missingRoutes } from "./routes/missing.ts";
 import { modelRoutes } from "./routes/models.ts";
 import { ollamaRoutes } from "./routes/ollama.ts";
 import { chatRoutes } from "./routes/openai-chat.ts";
@@ -25,9 +27,12 @@ const factories: readonly RouteFactory[] = [
   ollamaRoutes,
   sglangRoutes,
   sglangStateRoutes,
+  missingRoutes,
 ];
 
 /** Every route, with body schemas that hold the options of `samplers`. */
 export function allRoutes(samplers: readonly Sampler[]): Route[] {
-  return factories.flatMap((create) => create(samplers));
+  const routes = factories.flatMap((create) => create(samplers));
+  routes.push(openApiRoute(routes));
+  return routes;
 }

@@ -1,6 +1,6 @@
 // Ollama's routes about models: tags, show, ps, version.
 import { Type } from "@sinclair/typebox";
-import { HttpError } from "../errors.ts";
+import { badField, HttpError } from "../errors.ts";
 import type { ServedModel } from "../model.ts";
 import { bare, type Route, route } from "../route.ts";
 import type { ServerState } from "../state.ts";
@@ -61,7 +61,11 @@ export const describingRoutes: Route[] = [
     summary: "One model",
     errorShape,
     body: Type.Object({ model: optional(Type.String()), name: optional(Type.String()) }),
-    handle: ({ server, body }) => Response.json(show(named(server, body.model ?? body.name ?? ""))),
+    handle({ server, body }) {
+      const name = body.model ?? body.name;
+      if (name === undefined) throw badField("model", "Field 'model' is required: a string.");
+      return Response.json(show(named(server, name)));
+    },
   }),
 ];
 
