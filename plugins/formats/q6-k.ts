@@ -15,10 +15,13 @@ function byteLength(shape: readonly number[]): number {
   return (elements(shape) / block) * blockBytes;
 }
 
-/** Rounds half away from zero and clamps to the code's range. */
+/** Adding and subtracting this rounds a double below 2^51 to a whole number. */
+const rounding = 2 ** 52 + 2 ** 51;
+
+/** Rounds and clamps to the code's range. */
 function code(value: number): number {
-  const rounded = value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
-  return Math.max(-32, Math.min(31, rounded));
+  const rounded = value + rounding - rounding;
+  return rounded < -32 ? -32 : Math.min(31, rounded);
 }
 
 /** Scale of 16 weights that minimizes the squared error weighted by x^2, over 19 candidates (ggml). */

@@ -41,19 +41,35 @@ function tilesFor(shape: Shape, parameters?: Readonly<Record<string, number>>): 
   );
 }
 
-/** Byte of a pair of weights and the next pair of its row: the first in the high nibble. */
-function byteOfPair(row: number, pair: number, columns: number, { bm, bk, by }: Tiles): number {
+/**
+ * A pair of weights and the next of its row share the byte at (a number of the row) + (a number of the
+ * pair); the first is the high nibble.
+ */
+function rowOffset(row: number, columns: number, { bm, bk, by }: Tiles): number {
   const innerRows = inner / by;
-  const mb = Math.floor(row / bm);
+  const perRowBlock = (bk / by) * (innerRows / 16) * (by / 4) * 16;
+  const block = Math.floor(row / bm) * (columns / bk) * (bm / innerRows);
   const rb = Math.floor((row % bm) / innerRows);
   const rq = Math.floor((row % innerRows) / 16);
-  const kb = Math.floor(pair / (bk / 2));
-  const pb = Math.floor((pair % (bk / 2)) / (by / 2));
-  const pq = Math.floor((pair % (by / 2)) / 2);
-  const tile = mb * (columns / bk) + kb;
-  const strip = (tile * (bm / innerRows) + rb) * (bk / by) + pb;
-  return ((strip * (innerRows / 16) + rq) * (by / 4) + pq) * 16 + (row % 16);
+  return (block + rb) * perRowBlock + rq * (by / 4) * 16 + (row % 16);
 }
+
+/** The pairs' numbers; one for each two pairs. */
+function pairOffsets(columns: number, { bm, bk, by }: Tiles): Int32Array {
+  const innerRows = inner / by;
+  return Int32Array.from({ length: columns / 4 }, (_, i) => {
+    const pair = 2 * i;
+    const kb = Math.floor(pair / (bk / 2));
+    const pb = Math.floor((pair % (bk / 2)) / (by / 2));
+    const pq = Math.floor((pair % (by / 2)) / 2);
+    const strip = kb * (bm / innerRows) * (bk / by) + pb;
+    return (strip * (innerRows / 16) * (by / 4) + pq) * 16;
+  });
+}
+
+/** The two trits of each code 0..8; others are damage. */
+const firstOf = Int8Array.from({ length: 16 }, (_, code) => Math.floor(code / 3) - 1);
+const secondOf = Int8Array.from({ length: 16 }, (_, code) => (code % 3) - 1);
 
 export const tl1: Quantizer = ternaryQuantizer({
   format: "tl1",
@@ -69,32 +85,34 @@ export const tl1: Quantizer = ternaryQuantizer({
     const tiles = tilesFor(shape, data.parameters);
     const columns = columnsOf(shape);
     const trits = new Int8Array(elements(shape));
-    const rows = trits.length / columns;
-    for (let row = 0; row < rows; row++) {
-      for (let pair = 0; pair < columns / 2; pair += 2) {
-        const byte = data.bytes[byteOfPair(row, pair, columns, tiles)] as number;
-        const at = row * columns + 2 * pair;
-        for (let half = 0; half < 2; half++) {
-          const code = half === 0 ? byte >> 4 : byte & 15;
-          if (code > 8) throw new WrinkleFreeError("bad_file", `tl1: code ${code} is not 0..8`);
-          trits[at + 2 * half] = Math.floor(code / 3) - 1;
-          trits[at + 2 * half + 1] = (code % 3) - 1;
-        }
+    const offsets = pairOffsets(columns, tiles);
+    let largest = 0;
+    for (let row = 0, at = 0; row < trits.length / columns; row++) {
+      const start = rowOffset(row, columns, tiles);
+      for (let i = 0; i < offsets.length; i++, at += 4) {
+        const byte = data.bytes[start + (offsets[i] as number)] as number;
+        const [high, low] = [byte >> 4, byte & 15];
+        largest = Math.max(largest, high, low);
+        trits[at] = firstOf[high] as number;
+        trits[at + 1] = secondOf[high] as number;
+        trits[at + 2] = firstOf[low] as number;
+        trits[at + 3] = secondOf[low] as number;
       }
     }
+    if (largest > 8) throw new WrinkleFreeError("bad_file", `tl1: code ${largest} is not 0..8`);
     return trits;
   },
   pack({ trits, scales }, shape) {
     const tiles = tilesFor(shape);
     const columns = columnsOf(shape);
     const bytes = new Uint8Array(trits.length / 4);
-    const rows = trits.length / columns;
-    for (let row = 0; row < rows; row++) {
-      for (let pair = 0; pair < columns / 2; pair += 2) {
-        const at = row * columns + 2 * pair;
+    const offsets = pairOffsets(columns, tiles);
+    for (let row = 0, at = 0; row < trits.length / columns; row++) {
+      const start = rowOffset(row, columns, tiles);
+      for (let i = 0; i < offsets.length; i++, at += 4) {
         const first = 3 * (trits[at] as number) + (trits[at + 1] as number) + 4;
         const second = 3 * (trits[at + 2] as number) + (trits[at + 3] as number) + 4;
-        bytes[byteOfPair(row, pair, columns, tiles)] = (first << 4) | second;
+        bytes[start + (offsets[i] as number)] = (first << 4) | second;
       }
     }
     return { bytes, scale: scales.slice(), parameters: { ...tiles } };

@@ -56,80 +56,122 @@ function layoutOf(shape: Shape, parameters?: Readonly<Record<string, number>>): 
   };
 }
 
-/** Place of a row in the 32 bytes of an inner tile. */
-function lane(row: number): number {
+/**
+ * Places are sums of a number of the row and a number of the triple (pair, sign word): the rows' are
+ * computed here, the columns' once for a tensor.
+ */
+interface Columns {
+  /** Byte of each triple in section A, and its 16-bit word of signs in section B. */
+  readonly triples: Int32Array;
+  readonly words: Int32Array;
+  /** Byte of each pair in section C. */
+  readonly pairs: Int32Array;
+}
+
+function columnPlaces({ tiles, triples, pairs }: Layout): Columns {
+  const { bm, bk, by } = tiles;
+  const tile = (t: number): number => Math.floor(t / (bk / 3)) * (bm / 32);
+  const inTile = (t: number): number => t % (bk / 3);
+  return {
+    triples: Int32Array.from(
+      { length: triples / 3 },
+      (_, t) => (tile(t) * (bk / by) + Math.floor(inTile(t) / (by / 3))) * 32,
+    ),
+    words: Int32Array.from(
+      { length: triples / 3 },
+      (_, t) => (tile(t) * (bk / (4 * by)) + (inTile(t) >> 3)) * 16,
+    ),
+    pairs: Int32Array.from(
+      { length: pairs / 2 },
+      (_, p) => ((p >> 4) * (bm / 32) * 8 + ((p & 15) >> 1)) * 32,
+    ),
+  };
+}
+
+/** A row's part of the places, `perTile` strips of 32 bytes (16 words) in a tile. */
+function rowPlace(row: number, bm: number, tilesInRow: number, perTile: number): number {
+  const block = Math.floor(row / bm) * tilesInRow * (bm / 32) + Math.floor((row % bm) / 32);
+  return block * perTile;
+}
+
+function rowPlaces(
+  { tiles, triples, pairs }: Layout,
+  row: number,
+): Record<"a" | "b" | "c", number> {
+  const { bm, bk, by } = tiles;
   const inner = row % 32;
-  return (rowGroups[inner >> 3] as number) * 8 + (inner & 7);
+  const lane = (rowGroups[inner >> 3] as number) * 8 + (inner & 7);
+  return {
+    a: rowPlace(row, bm, triples / bk, bk / by) * 32 + lane,
+    b: rowPlace(row, bm, triples / bk, bk / (4 * by)) * 16 + (row % 16),
+    c: rowPlace(row, bm, pairs / pairTile, 8) * 32 + lane,
+  };
 }
 
-/** Byte of triple `t` of a row; the first of two triples is the high nibble. */
-function tripleByte({ tiles, triples }: Layout, row: number, t: number): number {
-  const { bm, bk, by } = tiles;
-  const kb = Math.floor(t / (bk / 3));
-  const pb = Math.floor((t % (bk / 3)) / (by / 3));
-  const tile = Math.floor(row / bm) * (triples / bk) + kb;
-  return ((tile * (bm / 32) + Math.floor((row % bm) / 32)) * (bk / by) + pb) * 32 + lane(row);
-}
+/** The three trits of each code -13..13, one after another. */
+const table = Int8Array.from({ length: 81 }, (_, i) => {
+  const code = Math.floor(i / 3);
+  return [Math.floor(code / 9), Math.floor(code / 3) % 3, code % 3][i % 3]! - 1;
+});
 
-/** Index of the 16-bit word, and the bit in it, of the sign of triple `t` of a row. */
-function signPlace({ tiles, triples }: Layout, row: number, t: number): [number, number] {
-  const { bm, bk, by } = tiles;
-  const kb = Math.floor(t / (bk / 3));
-  const q = t % (bk / 3);
-  const tile = Math.floor(row / bm) * (triples / bk) + kb;
-  const strip = (tile * (bm / 32) + Math.floor((row % bm) / 32)) * (bk / (4 * by)) + (q >> 3);
-  return [strip * 16 + (row % 16), 15 - (2 * (q & 7) + (row % 32 >= 16 ? 1 : 0))];
-}
-
-/** Byte of pair `p` of a row, from the start of the pair section. */
-function pairByte({ tiles, pairs }: Layout, row: number, p: number): number {
-  const { bm } = tiles;
-  const tile = Math.floor(row / bm) * (pairs / pairTile) + (p >> 4);
-  const pb = (p & 15) >> 1;
-  return ((tile * (bm / 32) + Math.floor((row % bm) / 32)) * 8 + pb) * 32 + lane(row);
-}
-
-function unpackRow(bytes: Uint8Array, layout: Layout, row: number, trits: Int8Array): void {
-  const start = row * layout.columns;
-  for (let t = 0; t < layout.triples / 3; t++) {
-    const byte = bytes[tripleByte(layout, row, t)] as number;
-    const magnitude = t % 2 === 0 ? byte >> 4 : byte & 15;
-    if (magnitude > 13)
-      throw new WrinkleFreeError("bad_file", `tl2: code ${magnitude} is not 0..13`);
-    const [word, bit] = signPlace(layout, row, t);
-    const signs = bytes[layout.signsAt + 2 * word + (bit >> 3)] as number;
-    const code = ((signs >> (bit & 7)) & 1 ? -magnitude : magnitude) + 13;
-    trits[start + 3 * t] = Math.floor(code / 9) - 1;
-    trits[start + 3 * t + 1] = (Math.floor(code / 3) % 3) - 1;
-    trits[start + 3 * t + 2] = (code % 3) - 1;
+function unpackRow(
+  bytes: Uint8Array,
+  layout: Layout,
+  places: Columns,
+  row: number,
+  trits: Int8Array,
+): void {
+  const { a, b, c } = rowPlaces(layout, row);
+  const shift = row % 32 >= 16 ? 1 : 0;
+  let at = row * layout.columns;
+  let largest = 0;
+  for (let t = 0; t < places.triples.length; t++, at += 3) {
+    const byte = bytes[a + (places.triples[t] as number)] as number;
+    const magnitude = t & 1 ? byte & 15 : byte >> 4;
+    if (magnitude > largest) largest = magnitude;
+    const bit = 15 - (2 * (t & 7) + shift);
+    const word = layout.signsAt + 2 * (b + (places.words[t] as number));
+    const negative = ((bytes[word + (bit >> 3)] as number) >> (bit & 7)) & 1;
+    const code = 3 * ((negative ? -magnitude : magnitude) + 13);
+    trits[at] = table[code] as number;
+    trits[at + 1] = table[code + 1] as number;
+    trits[at + 2] = table[code + 2] as number;
   }
-  for (let p = 0; p < layout.pairs / 2; p++) {
-    const byte = bytes[layout.pairsAt + pairByte(layout, row, p)] as number;
-    const code = p % 2 === 0 ? byte >> 4 : byte & 15;
+  if (largest > 13) throw new WrinkleFreeError("bad_file", `tl2: code ${largest} is not 0..13`);
+  for (let p = 0; p < places.pairs.length; p++, at += 2) {
+    const byte = bytes[layout.pairsAt + c + (places.pairs[p] as number)] as number;
+    const code = p & 1 ? byte & 15 : byte >> 4;
     if (code > 8) throw new WrinkleFreeError("bad_file", `tl2: code ${code} is not 0..8`);
-    trits[start + layout.triples + 2 * p] = Math.floor(code / 3) - 1;
-    trits[start + layout.triples + 2 * p + 1] = (code % 3) - 1;
+    trits[at] = Math.floor(code / 3) - 1;
+    trits[at + 1] = (code % 3) - 1;
   }
 }
 
-function packRow(trits: Int8Array, layout: Layout, row: number, bytes: Uint8Array): void {
-  const start = row * layout.columns;
-  for (let t = 0; t < layout.triples / 3; t++) {
-    const at = start + 3 * t;
+function packRow(
+  trits: Int8Array,
+  layout: Layout,
+  places: Columns,
+  row: number,
+  bytes: Uint8Array,
+): void {
+  const { a, b, c } = rowPlaces(layout, row);
+  const shift = row % 32 >= 16 ? 1 : 0;
+  let at = row * layout.columns;
+  for (let t = 0; t < places.triples.length; t++, at += 3) {
     const code =
       9 * (trits[at] as number) + 3 * (trits[at + 1] as number) + (trits[at + 2] as number);
-    const to = tripleByte(layout, row, t);
-    bytes[to] = (bytes[to] as number) | (Math.abs(code) << (t % 2 === 0 ? 4 : 0));
+    const to = a + (places.triples[t] as number);
+    const magnitude = code < 0 ? -code : code;
+    bytes[to] = (bytes[to] as number) | (t & 1 ? magnitude : magnitude << 4);
     if (code >= 0) continue;
-    const [word, bit] = signPlace(layout, row, t);
-    const sign = layout.signsAt + 2 * word + (bit >> 3);
+    const bit = 15 - (2 * (t & 7) + shift);
+    const sign = layout.signsAt + 2 * (b + (places.words[t] as number)) + (bit >> 3);
     bytes[sign] = (bytes[sign] as number) | (1 << (bit & 7));
   }
-  for (let p = 0; p < layout.pairs / 2; p++) {
-    const at = start + layout.triples + 2 * p;
+  for (let p = 0; p < places.pairs.length; p++, at += 2) {
     const code = 3 * (trits[at] as number) + (trits[at + 1] as number) + 4;
-    const to = layout.pairsAt + pairByte(layout, row, p);
-    bytes[to] = (bytes[to] as number) | (code << (p % 2 === 0 ? 4 : 0));
+    const to = layout.pairsAt + c + (places.pairs[p] as number);
+    bytes[to] = (bytes[to] as number) | (p & 1 ? code : code << 4);
   }
 }
 
@@ -143,14 +185,16 @@ export const tl2: Quantizer = ternaryQuantizer({
   scales: (data, shape) => tensorScales(1, data, shape),
   trits(data, shape) {
     const layout = layoutOf(shape, data.parameters);
+    const places = columnPlaces(layout);
     const trits = new Int8Array(elements(shape));
-    for (let row = 0; row < layout.rows; row++) unpackRow(data.bytes, layout, row, trits);
+    for (let row = 0; row < layout.rows; row++) unpackRow(data.bytes, layout, places, row, trits);
     return trits;
   },
   pack({ trits, scales }, shape) {
     const layout = layoutOf(shape);
     const bytes = new Uint8Array(Math.ceil(layout.used / 32) * 32);
-    for (let row = 0; row < layout.rows; row++) packRow(trits, layout, row, bytes);
+    const places = columnPlaces(layout);
+    for (let row = 0; row < layout.rows; row++) packRow(trits, layout, places, row, bytes);
     return { bytes, scale: scales.slice(), parameters: { ...layout.tiles } };
   },
 });
