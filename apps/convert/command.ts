@@ -24,6 +24,7 @@ export function convertCommand(): Command {
     .option("--no-verify", "skip comparing the output with the source")
     .option("--dry-run", "tell what would be written, and what would not fit")
     .option("--no-overwrite", "stop where the output exists")
+    .option("--plugin <name...>", "load plugins beside the standard ones")
     .option("--json", "print the report as JSON")
     .option("--quiet", "print no progress")
     .addHelpText(
