@@ -84,7 +84,7 @@ describe("a ternary format in TypeScript", () => {
     writeFileSync(config, `export default { plugins: ["${name}"] };\n`);
     await using server = await stranger.serve("-m", "tern-base3.gguf");
     rmSync(config);
-    expect(await continuation(server, "tern-base3")).toStartWith(" ");
+    expect(await continuation(server, "tern-base3")).toStartWith(", there was a ");
   });
 
   test("a plugin that is not installed is one clear error", async () => {
@@ -152,6 +152,6 @@ describe("a format with a kernel library in C", () => {
     expect(converted.error).not.toContain("error:");
     expect(converted.code).toBe(0);
     await using server = await stranger.serve("-m", "tern-s4.gguf", "--plugin", name);
-    expect(await continuation(server, "tern-s4")).toStartWith(" ");
+    expect(await continuation(server, "tern-s4")).toStartWith(", there was a ");
   });
 });
