@@ -191,7 +191,9 @@ export function createRuntime(
     kvTypeV: typeV,
     maxSequences,
   };
-  const recorder = new TapeRecorder(model, weights, kernels, host, limits);
+  const recorder = new TapeRecorder(model, weights, kernels, host, limits, (name) =>
+    registry.router(name),
+  );
   model.architecture.record(recorder);
   const tape = new Tape(recorder, host, pool, limits, pagePositions);
   const layout = kernels.ternaryLayout(options.layout).format;

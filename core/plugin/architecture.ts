@@ -77,6 +77,8 @@ export interface Recorder {
   map(input: Value, activation: Gate | "softcap", options?: { parameter?: number }): Value;
   /** Router by plugin name on [rows, experts] logits. */
   route(logits: Value, router: string, shape: RouterShape): Value;
+  /** The native op that chooses experts: for routers' `record`. */
+  chooseExperts(logits: Value, kind: "softmax" | "fixed", shape: RouterShape): Value;
   /** Gated experts, weighted and summed over a token's experts. */
   experts(
     input: Value,

@@ -19,6 +19,8 @@ export interface RecordedOp {
   readonly label: string;
   readonly reads: Set<ActivationBuffer>;
   readonly writes: Set<ActivationBuffer>;
+  /** Done in TypeScript, between two runs of native ops: gets the arena's address and the rows. */
+  readonly script?: (arena: number, rows: number) => void;
 }
 
 /** Int8 rows of a value with their scales. */
@@ -37,6 +39,8 @@ export interface Activation extends Value {
   readonly producer: RecordedOp;
   /** Its int8 twins by quantization block (0 = the whole row), made when a linear wants one. */
   readonly quantized: Map<number, Quantized>;
+  /** Of a routing: where expert ids u32 [rows][topK] and weights f32 [rows][topK] are. */
+  readonly routing?: { readonly ids: Ref; readonly weights: Ref; readonly topK: number };
 }
 
 /** An activation before the op that writes it is recorded. */
@@ -94,6 +98,23 @@ export class TapeBuilder {
     for (const input of inputs) op.reads.add(input.ref.buffer);
     if (out) op.writes.add(out.ref.buffer);
     return { ...(out ?? (inputs[0] as Activation)), producer: op };
+  }
+
+  /** Records work that TypeScript does itself. */
+  script(label: string, run: (arena: number, rows: number) => void): RecordedOp {
+    const entry = { op: "script", format: "typescript", run: 0, units: 0 } as NativeEntry;
+    const op: RecordedOp = {
+      name: "script",
+      struct: "",
+      entry,
+      args: {},
+      label,
+      reads: new Set(),
+      writes: new Set(),
+      script: run,
+    };
+    this.ops.push(op);
+    return op;
   }
 
   push(

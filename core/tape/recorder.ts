@@ -4,7 +4,7 @@ import type { Model } from "../model.ts";
 import { Input } from "../native/abi.ts";
 import type { Host } from "../native/host.ts";
 import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
-import type { RouterShape } from "../plugin/router.ts";
+import type { Router, RouterShape } from "../plugin/router.ts";
 import { AttentionRecorder, type RopeOptions, type TapeLimits } from "./attention.ts";
 import {
   type Activation,
@@ -14,6 +14,7 @@ import {
   type RecordedOp,
   TapeBuilder,
 } from "./builder.ts";
+import { ExpertsRecorder } from "./experts.ts";
 import type { KernelTable } from "./kernels.ts";
 import type { ActivationBuffer } from "./plan.ts";
 import type { PackedLinear, WeightPacker } from "./weights.ts";
@@ -35,6 +36,7 @@ export class TapeRecorder implements Recorder {
   readonly model: Model;
   readonly #tape: TapeBuilder;
   readonly #attention: AttentionRecorder;
+  readonly #experts: ExpertsRecorder;
   readonly #weights: WeightPacker;
   readonly #limits: TapeLimits;
   #logits: ActivationBuffer | undefined;
@@ -45,12 +47,17 @@ export class TapeRecorder implements Recorder {
     kernels: KernelTable,
     host: Host,
     limits: TapeLimits,
+    router: (name: string) => Router,
   ) {
     this.model = model;
     this.#weights = weights;
     this.#limits = limits;
     this.#tape = new TapeBuilder(kernels, limits.maxRows);
     this.#attention = new AttentionRecorder(this.#tape, model, weights, kernels, host, limits);
+    const quantize = (value: Activation): Quantized => this.#quantize(value, 0);
+    const { maxRows } = limits;
+    const context = { model, weights, tape: this.#tape, maxRows, router, quantize };
+    this.#experts = new ExpertsRecorder(context, this);
   }
 
   get ops(): readonly RecordedOp[] {
@@ -160,15 +167,21 @@ export class TapeRecorder implements Recorder {
     });
   }
 
-  route(_logits: Value, router: string, _shape: RouterShape): Value {
-    throw new WrinkleFreeError(
-      "unsupported",
-      `router ${router}: mixtures of experts do not run yet`,
-    );
+  route(logits: Value, router: string, shape: RouterShape): Value {
+    return this.#experts.route(logits, router, shape);
   }
 
-  experts(): Value {
-    throw new WrinkleFreeError("unsupported", "mixtures of experts do not run yet");
+  chooseExperts(logits: Value, kind: "softmax" | "fixed", shape: RouterShape): Value {
+    return this.#experts.choose(logits, kind, shape);
+  }
+
+  experts(...call: Parameters<Recorder["experts"]>): Value {
+    return this.#experts.experts(...call);
+  }
+
+  /** Where tokens sent to each expert are counted, layer by layer. */
+  get expertCounts(): readonly { readonly address: number; readonly experts: number }[] {
+    return this.#experts.counts;
   }
 
   logits(input: Value, weight: string, options: { scale?: number } = {}): void {

@@ -42,6 +42,9 @@ export class Tape {
   readonly #pool: Pool;
   readonly #regions: Region[] = [];
   readonly #opsAddress: number;
+  /** Runs of native ops; after each but the last, work that TypeScript does. */
+  readonly #segments: readonly Segment[];
+  readonly #arena: number;
   readonly #step: number;
   readonly #times: number;
   readonly #stepView: DataView;
@@ -71,6 +74,8 @@ export class Tape {
     this.arenaBytes = planBuffers(recorder.buffers);
     const arena = this.#allocate(this.arenaBytes);
     this.#opsAddress = this.#allocate(recorder.ops.length * layouts.Op.size);
+    this.#arena = arena;
+    this.#segments = segmentsOf(recorder.ops);
     this.#encodeOps(arena);
     this.#maxPages = Math.ceil(limits.contextLength / pagePositions);
     const sizes: Record<StepArray, number> = {
@@ -111,13 +116,16 @@ export class Tape {
     view.setUint32(layouts.Step.fields.rows.offset, rows, true);
     view.setUint32(layouts.Step.fields.sequences.offset, plan.sequences.length, true);
     view.setUint32(layouts.Step.fields.logitRows.offset, logitRows, true);
-    this.#host.run(
-      this.#pool,
-      this.#opsAddress,
-      this.#ops.length,
-      this.#step,
-      this.timed ? this.#times : 0,
-    );
+    for (const { first, count, script } of this.#segments) {
+      this.#host.run(
+        this.#pool,
+        this.#opsAddress + first * layouts.Op.size,
+        count,
+        this.#step,
+        this.timed ? this.#times + first * bytesOfTimes : 0,
+      );
+      script?.(this.#arena, rows);
+    }
   }
 
   /** The i-th wanted row of the last step: float32 [vocabulary], valid until the next step. */
@@ -160,6 +168,7 @@ export class Tape {
     const view = dataView(this.#opsAddress, this.#ops.length * layouts.Op.size);
     const structs = layouts as unknown as Record<string, typeof layouts.Op>;
     this.#ops.forEach((op, i) => {
+      if (op.script) return;
       const struct = structs[op.struct];
       assert(struct, `the abi has a struct ${op.struct}`);
       const base = i * layouts.Op.size;
@@ -205,6 +214,24 @@ function resolve(value: number | Ref, arena: number): number {
   if (typeof value === "number") return value;
   assert(value.buffer.offset >= 0, "every buffer that an op names is planned");
   return arena + value.buffer.offset + value.offset;
+}
+
+interface Segment {
+  readonly first: number;
+  readonly count: number;
+  readonly script?: RecordedOp["script"];
+}
+
+function segmentsOf(ops: readonly RecordedOp[]): Segment[] {
+  const segments: Segment[] = [];
+  let first = 0;
+  ops.forEach((op, i) => {
+    if (!op.script) return;
+    segments.push({ first, count: i - first, script: op.script });
+    first = i + 1;
+  });
+  segments.push({ first, count: ops.length - first });
+  return segments;
 }
 
 /** A norm whose float32 result nobody reads writes its int8 twin only. */

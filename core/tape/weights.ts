@@ -3,11 +3,21 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Host, Pool } from "../native/host.ts";
 import type { NativeEntry } from "../native/library.ts";
-import { addressOf, floatView, type Region } from "../native/memory.ts";
+import { addressOf, floatView, type Region, u32View } from "../native/memory.ts";
 import type { KernelTable } from "./kernels.ts";
+import {
+  type Arrangement,
+  blockRows,
+  type Part,
+  packedRow,
+  paddedRows,
+  type RowScales,
+  rowScales,
+} from "./parts.ts";
+import { decoded, stored } from "./stored.ts";
 
-/** Rows of W that every layout interleaves (abi.block_rows). */
-const blockRows = 16;
+/** Float matrices up to this size are checked for NaN and infinity at load. */
+const checkedBytes = 4 << 20;
 
 /** One or several linears of equal K in one packed matrix. */
 export interface PackedLinear {
@@ -26,21 +36,13 @@ export interface PackedLinear {
   readonly parts: readonly { readonly row: number; readonly rows: number }[];
 }
 
-/** Scales of one ternary matrix: one a row, or `group` elements each. */
-export interface RowScales {
-  readonly scales: Float32Array;
-  readonly group: number;
-}
-
-/** How parts share the rows of the packed matrix: one after another, or in alternating blocks of 16. */
-export type Arrangement = "stack" | "alternate";
-
-interface Part {
-  readonly name: string;
-  readonly index: number;
-  readonly rows: number;
-  readonly firstBlock: number;
-  readonly blockStep: number;
+/** The same linear of every expert: packed matrices one after another, of equal size. */
+export interface PackedExperts extends PackedLinear {
+  readonly experts: number;
+  /** Bytes from one expert's weights, scales, biases to the next one's. */
+  readonly weightStride: number;
+  readonly scaleStride: number;
+  readonly biasStride: number;
 }
 
 export class WeightPacker {
@@ -78,40 +80,61 @@ export class WeightPacker {
       (tensor) => tensor.shape[1] === first.shape[1] && tensor.ternary === first.ternary,
     );
     if (!same) return false;
-    const entries = new Set(names.map((name) => this.#entry(name, first.ternary)));
+    const entries = new Set(names.map((name) => this.#entry(name)));
     if (entries.size > 1) return false;
-    if (!first.ternary) return this.#entry(names[0] ?? "", false).pack !== 0;
+    if (!first.ternary) return this.#entry(names[0] ?? "").pack !== 0;
     const groups = new Set(names.map((name) => this.#scales(name, 0).group));
     return groups.size === 1;
   }
 
   /** Packs linears [rows_i, k] into one matrix. Throws `bad_file` for a shape that does not fit. */
   pack(names: readonly string[], arrangement: Arrangement): PackedLinear {
-    const first = names[0];
-    assert(first !== undefined, "at least one weight");
-    const k = this.#columns(names);
-    const parts = layOut(
-      names.map((name) => ({ name, index: 0, rows: this.#model.shape(name)[0] ?? 0 })),
-      arrangement,
-    );
-    const n = parts.reduce((sum, part) => sum + paddedRows(part.rows), 0);
-    const ternary = this.#model.tensor(first).ternary;
-    const entry = this.#entry(first, ternary);
+    const { k } = this.#sizes(names, 2);
+    const parts = this.#layOut(names, arrangement, 0);
+    const entry = this.#entry(parts[0]?.name ?? "");
     if (entry.pack === 0) return this.#raw(parts, entry, k);
-    const bytes = this.#host.packedBytes(entry, n, k);
+    return this.#packAll([parts], entry, k);
+  }
+
+  /** Packs stacked experts [experts, rows_i, k]; each expert's linears make one matrix. */
+  packExperts(names: readonly string[], arrangement: Arrangement): PackedExperts {
+    const { k, experts } = this.#sizes(names, 3);
+    const all = Array.from({ length: experts }, (_, e) => this.#layOut(names, arrangement, e));
+    const entry = this.#entry(names[0] ?? "");
+    if (entry.pack === 0) {
+      throw new WrinkleFreeError(
+        "unsupported",
+        `${this.#model.path}: ${names[0]}: experts in ${entry.format} do not run`,
+        { file: this.#model.path, tensor: names[0] },
+      );
+    }
+    return this.#packAll(all, entry, k);
+  }
+
+  #packAll(all: readonly (readonly Part[])[], entry: NativeEntry, k: number): PackedExperts {
+    const parts = all[0] ?? [];
+    const n = parts.reduce((sum, part) => sum + paddedRows(part.rows), 0);
+    const weightStride = Math.ceil(this.#host.packedBytes(entry, n, k) / 64) * 64;
+    const bytes = weightStride * all.length;
     const address = this.#allocate(bytes);
-    for (const part of parts) this.#packPart(part, entry, address, n, k, ternary);
-    const { scale, group } = this.#packScales(parts, n, k, ternary);
+    all.forEach((own, e) => {
+      for (const part of own) this.#packPart(part, entry, address + e * weightStride, n, k);
+    });
+    const { scale, group } = this.#packScales(all, n, k);
     return {
       entry,
       address,
       bytes,
       scale,
-      bias: this.#packBias(parts, n),
+      bias: this.#packBias(all, n),
       n,
       k,
       group,
       parts: parts.map((part) => ({ row: part.firstBlock * blockRows, rows: part.rows })),
+      experts: all.length,
+      weightStride,
+      scaleStride: scale === 0 ? 0 : n * (group === 0 ? 1 : Math.ceil(k / group)) * 4,
+      biasStride: n * 4,
     };
   }
 
@@ -136,6 +159,13 @@ export class WeightPacker {
     return address;
   }
 
+  /** Copies unsigned 32-bit integers to native memory. */
+  integers(values: readonly number[]): number {
+    const address = this.#allocate(values.length * 4);
+    u32View(address, values.length).set(values);
+    return address;
+  }
+
   /** Zeroed native memory that lives as long as the weights. */
   allocate(bytes: number): number {
     return this.#allocate(bytes);
@@ -146,26 +176,42 @@ export class WeightPacker {
     this.#regions.length = 0;
   }
 
-  #columns(names: readonly string[]): number {
-    let k = 0;
+  /** K (and experts) of linears that are packed together. */
+  #sizes(names: readonly string[], rank: number): { k: number; experts: number } {
+    let [k, experts] = [0, 0];
     for (const name of names) {
       const shape = this.#model.shape(name);
-      const columns = shape[1];
-      if (shape.length !== 2 || !columns || (k !== 0 && columns !== k)) {
+      const columns = shape[rank - 1] ?? 0;
+      const count = rank === 3 ? (shape[0] ?? 0) : 1;
+      const fits = (k === 0 || columns === k) && (experts === 0 || count === experts);
+      if (shape.length !== rank || columns === 0 || !fits) {
+        const expected = `${rank === 3 ? `${experts || "experts"}, ` : ""}rows, ${k || "columns"}`;
         throw new WrinkleFreeError(
           "bad_file",
-          `${this.#model.path}: ${name} has shape [${shape}], expected [rows, ${k || "columns"}]`,
+          `${this.#model.path}: ${name} has shape [${shape.join(", ")}], expected [${expected}]`,
           { file: this.#model.path, tensor: name },
         );
       }
-      k = columns;
+      [k, experts] = [columns, count];
     }
-    return k;
+    return { k, experts };
   }
 
-  #entry(name: string, ternary: boolean): NativeEntry {
+  #layOut(names: readonly string[], arrangement: Arrangement, expert: number): Part[] {
+    let block = 0;
+    return names.map((name, i) => {
+      const rows = this.#model.shape(name).at(-2) ?? 0;
+      const part = { name, index: expert, rows };
+      if (arrangement === "alternate") return { ...part, firstBlock: i, blockStep: names.length };
+      const placed = { ...part, firstBlock: block, blockStep: 1 };
+      block += paddedRows(rows) / blockRows;
+      return placed;
+    });
+  }
+
+  #entry(name: string): NativeEntry {
     // A library with a linear for this very storage format knows it best, unless a layout is asked for.
-    const { format, masters } = this.#model.tensor(name);
+    const { format, masters, ternary } = this.#model.tensor(name);
     const own = masters ? undefined : this.#kernels.find("linear", format);
     if (own && (!ternary || this.#layout === undefined)) return own;
     return ternary ? this.#kernels.ternaryLayout(this.#layout) : this.#kernels.get("linear", "f16");
@@ -186,11 +232,24 @@ export class WeightPacker {
     const info = tensor.parts[part.index];
     assert(info, "the part exists");
     const bytes = info.byteLength;
+    if (bytes <= checkedBytes) this.#checkFinite(part);
     const address = tensor.format === entry.format ? info.address : this.#halves(part);
-    const bias = this.#packBias(parts, part.rows);
+    const bias = this.#packBias([parts], part.rows);
     this.#progress(bytes);
     const rows = [{ row: 0, rows: part.rows }];
     return { entry, address, bytes, scale: 0, bias, n: part.rows, k, group: 0, parts: rows };
+  }
+
+  /** A router or another small matrix: one bad weight would mislead every token silently. */
+  #checkFinite(part: Part): void {
+    const values = this.#model.floats(part.name, part.index);
+    const at = values.findIndex((value) => !Number.isFinite(value));
+    if (at < 0) return;
+    throw new WrinkleFreeError(
+      "bad_file",
+      `${this.#model.path}: ${part.name} holds ${values[at]} at element ${at}`,
+      { file: this.#model.path, tensor: part.name, hint: "The checkpoint is damaged." },
+    );
   }
 
   /** A matrix of any other format as float16 rows. */
@@ -201,17 +260,9 @@ export class WeightPacker {
     return address;
   }
 
-  #packPart(
-    part: Part,
-    entry: NativeEntry,
-    out: number,
-    n: number,
-    k: number,
-    ternary: boolean,
-  ): void {
+  #packPart(part: Part, entry: NativeEntry, out: number, n: number, k: number): void {
     const tensor = this.#model.tensor(part.name);
-    const info = tensor.parts[part.index];
-    assert(info, "the part exists");
+    const { ternary } = tensor;
     const unpack = tensor.masters ? undefined : this.#kernels.find("unpack", tensor.format);
     const job = {
       pack: entry.pack,
@@ -223,11 +274,12 @@ export class WeightPacker {
       float: ternary ? 0 : 1,
       totalRows: n,
     };
+    const encoded = stored(this.#model, part, k);
     if (unpack) {
       const bad = this.#host.pack(this.#pool, {
         ...job,
-        source: info.address,
-        sourceBytes: info.byteLength,
+        source: encoded.address,
+        sourceBytes: encoded.bytes,
         unpack: unpack.unpack,
       });
       if (bad !== 0) {
@@ -238,9 +290,7 @@ export class WeightPacker {
         );
       }
     } else {
-      const values = ternary
-        ? this.#model.ternary(part.name, part.index).trits
-        : this.#model.floats(part.name, part.index);
+      const values = decoded(this.#model, part, k);
       this.#host.pack(this.#pool, {
         ...job,
         source: addressOf(values),
@@ -248,113 +298,80 @@ export class WeightPacker {
         unpack: 0,
       });
     }
-    this.#progress(info.byteLength);
+    this.#progress(encoded.bytes);
   }
 
+  /** Scales of one part, one a row or `group` elements each. */
   #scales(name: string, index: number): RowScales {
     const tensor = this.#model.tensor(name);
-    const rows = tensor.shape[tensor.shape.length - 2] ?? 0;
-    const k = tensor.shape[tensor.shape.length - 1] ?? 0;
-    const quantizer = tensor.quantizer;
-    if (!tensor.masters && quantizer.scales) {
-      const data = this.#model.data(name, index);
-      const scales = quantizer.scales(data, [rows, k]);
-      return rowScales(scales, rows, k, quantizer.ternary?.group);
-    }
-    const ternary = this.#model.ternary(name, index);
-    return rowScales(ternary.scales, rows, k, ternary.group);
+    const [rows, k] = tensor.shape.slice(-2) as [number, number];
+    const stacked = tensor.shape.length === 3 && tensor.parts.length === 1;
+    const part = stacked ? 0 : index;
+    const shape = stacked ? tensor.shape : [rows, k];
+    const { quantizer } = tensor;
+    const known = tensor.masters
+      ? undefined
+      : quantizer.scales?.(this.#model.data(name, part), shape);
+    const ternary = known ? undefined : this.#model.ternary(name, part);
+    const scales = known ?? ternary?.scales ?? new Float32Array();
+    const group = tensor.masters ? undefined : quantizer.ternary?.group;
+    if (!stacked) return rowScales(scales, rows, k, group);
+    const count = scales.length / (tensor.shape[0] ?? 1);
+    const own = scales.subarray(index * count, (index + 1) * count);
+    return rowScales(own, rows, k, group);
   }
 
   #packScales(
-    parts: readonly Part[],
+    all: readonly (readonly Part[])[],
     n: number,
     k: number,
-    ternary: boolean,
   ): { scale: number; group: number } {
-    if (!ternary) return { scale: 0, group: 0 };
-    const all = parts.map((part) => this.#scales(part.name, part.index));
-    const group = all[0]?.group ?? 0;
+    const first = all[0]?.[0];
+    if (!first || !this.#model.tensor(first.name).ternary) return { scale: 0, group: 0 };
+    const { group } = this.#scales(first.name, first.index);
     const perRow = group === 0 ? 1 : Math.ceil(k / group);
-    const packed = new Float32Array(n * perRow);
-    parts.forEach((part, i) => {
-      const own = all[i] as RowScales;
-      for (let row = 0; row < part.rows; row++) {
-        const target = packedRow(part, row) * perRow;
-        for (let g = 0; g < perRow; g++) {
-          packed[target + g] = own.scales[row * perRow + g] as number;
+    const packed = new Float32Array(all.length * n * perRow);
+    all.forEach((parts, e) => {
+      for (const part of parts) {
+        const own = this.#scales(part.name, part.index);
+        if (own.group !== group) throw this.#mixedGroups(part.name);
+        for (let row = 0; row < part.rows; row++) {
+          const target = (e * n + packedRow(part, row)) * perRow;
+          packed.set(own.scales.subarray(row * perRow, (row + 1) * perRow), target);
         }
       }
     });
     return { scale: this.floats(packed), group };
   }
 
-  #packBias(parts: readonly Part[], n: number): number {
+  #mixedGroups(name: string): WrinkleFreeError {
+    return new WrinkleFreeError(
+      "unsupported",
+      `${this.#model.path}: ${name}: scales of experts differ in their groups`,
+      { file: this.#model.path, tensor: name },
+    );
+  }
+
+  #packBias(all: readonly (readonly Part[])[], n: number): number {
     const biasName = (part: Part): string => part.name.replace(/\.weight$/, ".bias");
-    if (!parts.some((part) => this.#model.has(biasName(part)))) return 0;
-    const packed = new Float32Array(n);
-    for (const part of parts) {
-      if (!this.#model.has(biasName(part))) continue;
-      const bias = this.#model.floats(biasName(part), part.index);
-      if (bias.length !== part.rows) {
-        throw new WrinkleFreeError(
-          "bad_file",
-          `${this.#model.path}: ${biasName(part)} has ${bias.length} elements, expected ${part.rows}`,
-          { file: this.#model.path, tensor: biasName(part) },
-        );
+    if (!all[0]?.some((part) => this.#model.has(biasName(part)))) return 0;
+    const packed = new Float32Array(all.length * n);
+    all.forEach((parts, e) => {
+      for (const part of parts) {
+        if (!this.#model.has(biasName(part))) continue;
+        const bias = this.#model.floats(biasName(part), part.index);
+        if (bias.length !== part.rows) {
+          throw new WrinkleFreeError(
+            "bad_file",
+            `${this.#model.path}: ${biasName(part)} has ${bias.length} elements, not ${part.rows}`,
+            { file: this.#model.path, tensor: biasName(part) },
+          );
+        }
+        bias.forEach((value, row) => {
+          packed[e * n + packedRow(part, row)] = value;
+        });
       }
-      for (let row = 0; row < part.rows; row++) packed[packedRow(part, row)] = bias[row] as number;
-    }
+    });
     return this.floats(packed);
   }
-}
-
-function paddedRows(rows: number): number {
-  return Math.ceil(rows / blockRows) * blockRows;
-}
-
-function packedRow(part: Part, row: number): number {
-  const block = part.firstBlock + Math.floor(row / blockRows) * part.blockStep;
-  return block * blockRows + (row % blockRows);
-}
-
-function layOut(
-  parts: readonly { name: string; index: number; rows: number }[],
-  arrangement: Arrangement,
-): Part[] {
-  if (arrangement === "alternate") {
-    return parts.map((part, i) => ({ ...part, firstBlock: i, blockStep: parts.length }));
-  }
-  let block = 0;
-  return parts.map((part) => {
-    const placed = { ...part, firstBlock: block, blockStep: 1 };
-    block += paddedRows(part.rows) / blockRows;
-    return placed;
-  });
-}
-
-/**
- * One scale a row wherever a row's groups agree, so that all formats of the same weights run the same
- * arithmetic; groups of zeros, whose stored scale says nothing, agree with any.
- */
-export function rowScales(
-  scales: Float32Array,
-  rows: number,
-  k: number,
-  group: number | undefined,
-): RowScales {
-  if (group === undefined) return { scales: new Float32Array(rows).fill(scales[0] ?? 0), group: 0 };
-  if (group === Infinity || group === k) return { scales, group: 0 };
-  const perRow = Math.ceil(k / group);
-  const merged = new Float32Array(rows);
-  for (let row = 0; row < rows; row++) {
-    let own = 0;
-    for (let g = 0; g < perRow; g++) {
-      const value = scales[row * perRow + g] as number;
-      if (value === 0 || value === own) continue;
-      if (own !== 0) return { scales, group };
-      own = value;
-    }
-    merged[row] = own;
-  }
-  return { scales: merged, group: 0 };
 }

@@ -8,6 +8,7 @@ import { check } from "./select.ts";
  */
 export const identity: Router = {
   name: "identity",
+  record: (recorder, logits, shape) => recorder.chooseExperts(logits, "fixed", shape),
   route(logits, shape) {
     check("identity", logits, shape);
     const { experts, topK, targets } = shape;

@@ -8,6 +8,7 @@ import { best, check } from "./select.ts";
  */
 export const topK: Router = {
   name: "top-k",
+  record: (recorder, logits, shape) => recorder.chooseExperts(logits, "softmax", shape),
   route(logits, shape) {
     check("top-k", logits, shape);
     const experts = best(logits, shape.topK);

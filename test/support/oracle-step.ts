@@ -4,6 +4,7 @@ import type { RouterShape } from "../../core/plugin/router.ts";
 import topK from "../../plugins/routers/index.ts";
 import {
   attend,
+  exp,
   fma,
   gelu,
   half,
@@ -152,10 +153,17 @@ export class OracleStep implements Recorder {
     return this.#map(input, (row) => row.map(act));
   }
 
+  chooseExperts(): Value {
+    throw new Error("the oracle routes by the reference");
+  }
+
   route(logits: Value, router: string, shape: RouterShape): Value {
     const chosen = topK.routers!.find((candidate) => candidate.name === router)!;
     const value = this.#value(rowsOf(logits));
-    value.routing = rowsOf(logits).map((row) => chosen.route(row, shape));
+    value.routing = rowsOf(logits).map((row) => {
+      const { experts, weights } = chosen.route(row, shape);
+      return { experts, weights: router === "top-k" ? shares(row, experts, shape) : weights };
+    });
     return value;
   }
 
@@ -170,19 +178,18 @@ export class OracleStep implements Recorder {
     return this.#map(input, (row, r) => {
       const { experts, weights: shares } = (routing as Known).routing![r]!;
       const sum = new Float32Array(input.columns);
-      if (add) sum.set(add[r]!);
       experts.forEach((expert, rank) => {
         const gate = this.#row(row, weights.gate, expert);
         const up = this.#row(row, weights.up, expert);
-        let hidden = gate.map((v, i) => f(act(v) * up[i]!));
+        let hidden: Float32Array = gate.map((v, i) => f(act(v) * up[i]!));
         if (weights.subNorm)
           hidden = this.#subNorm(hidden, weights.subNorm, expert, options.epsilon);
         const out = this.#row(hidden, weights.down, expert);
         sum.forEach((v, i) => {
-          sum[i] = fma(out[i]!, shares[rank]!, v);
+          sum[i] = rank === 0 ? f(out[i]! * shares[0]!) : fma(out[i]!, shares[rank]!, v);
         });
       });
-      return sum;
+      return add ? sum.map((v, i) => f(v + add[r]![i]!)) : sum;
     });
   }
 
@@ -252,4 +259,14 @@ export class OracleStep implements Recorder {
 
 function rowsOf(value: Value): Float32Array[] {
   return (value as Known).rows;
+}
+
+/** Softmax weights of the chosen experts in float32, summed in their order (or over all experts). */
+function shares(logits: Float32Array, experts: Int32Array, shape: RouterShape): Float32Array {
+  const most = logits[experts[0]!]!;
+  const power = (logit: number): number => exp(f(logit - most));
+  const own = Float32Array.from(experts, (expert) => power(logits[expert]!));
+  const summed = shape.normalize ? own : logits.map(power);
+  const total = summed.reduce((sum, value) => f(sum + value), 0);
+  return own.map((value) => f(value / total));
 }

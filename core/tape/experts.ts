@@ -1,0 +1,340 @@
+// The mixture-of-experts verbs of the recorder: choosing experts, and running the chosen ones.
+import { assert, WrinkleFreeError } from "../errors.ts";
+import type { Model } from "../model.ts";
+import { Activation as Act, Input, RouteKind } from "../native/abi.ts";
+import { floatView, u32View } from "../native/memory.ts";
+import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
+import type { Router, RouterShape } from "../plugin/router.ts";
+import type { Activation, NewActivation, Quantized, TapeBuilder } from "./builder.ts";
+import type { Ref } from "./plan.ts";
+import type { PackedExperts, WeightPacker } from "./weights.ts";
+
+const scaleBytes = 8;
+
+/** What the experts verbs need of the recorder. */
+export interface ExpertsContext {
+  readonly model: Model;
+  readonly weights: WeightPacker;
+  readonly tape: TapeBuilder;
+  readonly maxRows: number;
+  router(name: string): Router;
+  /** The int8 twin of a value, one scale a row. */
+  quantize(value: Activation): Quantized;
+}
+
+interface Slots {
+  readonly starts: Ref;
+  readonly slots: Ref;
+  readonly rowOf: Ref;
+  readonly expertOf: Ref;
+  /** Address of u64 [experts]: tokens sent to each expert so far. */
+  readonly counts: number;
+}
+
+/** Rows in slot order, as an expert linear reads them. */
+interface SlotRows {
+  readonly x: Ref;
+  readonly scale: Ref | undefined;
+  readonly stride: number;
+}
+
+export class ExpertsRecorder {
+  readonly #context: ExpertsContext;
+  readonly #recorder: Recorder;
+  /** Address of the running counts of each layer's experts, in recorded order. */
+  readonly counts: { readonly address: number; readonly experts: number }[] = [];
+
+  constructor(context: ExpertsContext, recorder: Recorder) {
+    this.#context = context;
+    this.#recorder = recorder;
+  }
+
+  route(logits: Value, name: string, shape: RouterShape): Value {
+    const router = this.#context.router(name);
+    // The reference checks the shape, once, on logits of zero.
+    router.route(new Float32Array(shape.experts), shape);
+    if (logits.columns !== shape.experts) {
+      throw new WrinkleFreeError(
+        "bad_file",
+        `${this.#context.model.path}: the router has ${logits.columns} outputs, ` +
+          `expert_count is ${shape.experts}`,
+        { file: this.#context.model.path, field: "expert_count" },
+      );
+    }
+    if (router.record) return router.record(this.#recorder, logits, shape);
+    return this.#scripted(logits, router, shape);
+  }
+
+  choose(logits: Value, kind: "softmax" | "fixed", shape: RouterShape): Value {
+    const { tape, weights } = this.#context;
+    const x = tape.own(logits);
+    const { routing, value } = this.#newRouting(shape.topK);
+    const targets = shape.targets ?? Array.from({ length: shape.topK }, (_, i) => i);
+    const kinds = { softmax: RouteKind.topK, fixed: RouteKind.fixed };
+    const fixed = kind === "fixed" ? weights.integers(targets) : 0;
+    return {
+      ...tape.emit("route", "Route", kind, [x], value, {
+        logits: x.ref,
+        ids: routing.ids,
+        weights: routing.weights,
+        stride: x.stride,
+        experts: shape.experts,
+        topK: shape.topK,
+        kind: kinds[kind],
+        normalize: shape.normalize ? 1 : 0,
+        targets: fixed,
+      }),
+      routing,
+    } as Value;
+  }
+
+  experts(
+    input: Value,
+    routing: Value,
+    names: { gate: string; up: string; down: string; subNorm?: string },
+    options: { activation: Gate; epsilon?: number; add?: Value },
+  ): Value {
+    const { tape, model, weights } = this.#context;
+    const x = tape.own(input);
+    const chosen = tape.own(routing).routing;
+    assert(chosen, "experts get a routing");
+    const gateUp = weights.packExperts([names.gate, names.up], "alternate");
+    const down = weights.packExperts([names.down], "stack");
+    this.#checkSizes(x, gateUp, down, names);
+    const slots = this.#group(chosen, gateUp.experts, names.gate);
+    const columns = model.shape(names.gate)[1] ?? 0;
+    const inner = this.#linear(
+      `${names.gate} + up`,
+      gateUp,
+      this.#gather(x, gateUp, slots, chosen.topK),
+      slots,
+      chosen.topK,
+      tape.activation(columns, gateUp.n / 2, this.#context.maxRows * chosen.topK),
+      Act[options.activation],
+    );
+    const hidden = this.#subNorm(inner, down, slots, chosen.topK, names.subNorm, options.epsilon);
+    const out = this.#linear(
+      names.down,
+      down,
+      hidden,
+      slots,
+      chosen.topK,
+      tape.activation(x.columns, down.n, this.#context.maxRows * chosen.topK),
+      Act.none,
+    );
+    const add = options.add && tape.own(options.add);
+    const sum = tape.activation(x.columns);
+    const inputs = add ? [out, add] : [out];
+    const scattered = tape.emit("scatter", "Scatter", names.down, inputs, sum, {
+      in: out.ref,
+      slots: slots.slots,
+      weights: chosen.weights,
+      add: add?.ref ?? 0,
+      out: sum.ref,
+      inStride: out.stride,
+      addStride: add?.stride ?? 0,
+      outStride: sum.stride,
+      columns: x.columns,
+      topK: chosen.topK,
+    });
+    for (const ref of [slots.slots, chosen.weights]) scattered.producer.reads.add(ref.buffer);
+    return scattered;
+  }
+
+  /** A router without a native op: its reference, between two runs of the tape. */
+  #scripted(logits: Value, router: Router, shape: RouterShape): Value {
+    const { tape } = this.#context;
+    const x = tape.own(logits);
+    const { routing, value } = this.#newRouting(shape.topK);
+    const op = tape.script(`router ${router.name}`, (arena, rows) => {
+      const at = (ref: Ref): number => arena + ref.buffer.offset + ref.offset;
+      const ids = u32View(at(routing.ids), rows * shape.topK);
+      const shares = floatView(at(routing.weights), rows * shape.topK);
+      const all = floatView(at(x.ref), rows * x.stride);
+      for (let row = 0; row < rows; row++) {
+        const own = all.slice(row * x.stride, row * x.stride + shape.experts);
+        const chosen = router.route(own, shape);
+        ids.set(checkedExperts(router, chosen.experts, shape), row * shape.topK);
+        shares.set(chosen.weights, row * shape.topK);
+      }
+    });
+    op.reads.add(x.ref.buffer);
+    op.writes.add(value.ref.buffer);
+    return { ...value, producer: op, routing } as Value;
+  }
+
+  #newRouting(topK: number) {
+    const value = this.#context.tape.activation(2 * topK);
+    const { buffer } = value.ref;
+    const half = topK * 4 * this.#context.maxRows;
+    const ids = { buffer, offset: 0 };
+    return { value, routing: { ids, weights: { buffer, offset: half }, topK } };
+  }
+
+  #group(chosen: NonNullable<Activation["routing"]>, experts: number, label: string): Slots {
+    const { tape, maxRows, weights } = this.#context;
+    const { topK } = chosen;
+    const ref = (bytes: number): Ref => ({ buffer: tape.buffer(bytes, 1), offset: 0 });
+    const starts = ref((experts + 1) * 4);
+    const [slots, rowOf, expertOf] = [0, 1, 2].map(() => ref(maxRows * topK * 4)) as [
+      Ref,
+      Ref,
+      Ref,
+    ];
+    const counts = weights.allocate(experts * 8);
+    this.counts.push({ address: counts, experts });
+    const op = tape.push("group", "Group", label, {
+      ids: chosen.ids,
+      starts,
+      slots,
+      rowOf,
+      expertOf,
+      counts,
+      experts,
+      topK,
+    });
+    op.reads.add(chosen.ids.buffer);
+    for (const written of [starts, slots, rowOf, expertOf]) op.writes.add(written.buffer);
+    return { starts, slots, rowOf, expertOf, counts };
+  }
+
+  /** Copies each token's row to its slots, int8 with its scale or float32 as the layout wants. */
+  #gather(x: Activation, packed: PackedExperts, slots: Slots, topK: number): SlotRows {
+    const { tape, maxRows } = this.#context;
+    const twin = packed.entry.input === Input.f32 ? undefined : this.#context.quantize(x);
+    const stride = twin?.stride ?? x.stride * 4;
+    const out = { buffer: tape.buffer(stride, maxRows * topK), offset: 0 };
+    const scale = twin && { buffer: tape.buffer(scaleBytes, maxRows * topK), offset: 0 };
+    const op = tape.push("gather", "Gather", "rows of experts", {
+      in: twin?.q ?? x.ref,
+      out,
+      index: slots.rowOf,
+      scaleIn: twin?.scale ?? 0,
+      scaleOut: scale ?? 0,
+      inStride: stride,
+      outStride: stride,
+      bytes: twin?.stride ?? x.columns * 4,
+      multiplier: topK,
+    });
+    op.reads.add((twin?.q ?? x.ref).buffer).add(slots.rowOf.buffer);
+    if (twin) op.reads.add(twin.scale.buffer);
+    op.writes.add(out.buffer);
+    if (scale) op.writes.add(scale.buffer);
+    return { x: out, scale, stride: twin ? stride : x.stride };
+  }
+
+  #linear(
+    label: string,
+    packed: PackedExperts,
+    rows: SlotRows,
+    slots: Slots,
+    topK: number,
+    out: NewActivation,
+    gate: number,
+  ): Activation {
+    const { run, units } = packed.entry;
+    const written = this.#context.tape.emit("linear_experts", "Experts", label, [], out, {
+      x: rows.x,
+      xScale: rows.scale ?? 0,
+      weight: packed.address,
+      scale: packed.scale,
+      bias: packed.bias,
+      out: out.ref,
+      xStride: rows.stride,
+      outStride: out.stride,
+      n: packed.n,
+      k: packed.k,
+      group: packed.group,
+      gate,
+      multiplier: 1,
+      run,
+      units,
+      starts: slots.starts,
+      weightStride: packed.weightStride,
+      scaleStride: packed.scaleStride,
+      biasStride: packed.bias === 0 ? 0 : packed.biasStride,
+      experts: packed.experts,
+      topK,
+    });
+    const { reads } = written.producer;
+    reads.add(rows.x.buffer).add(slots.starts.buffer);
+    if (rows.scale) reads.add(rows.scale.buffer);
+    return written;
+  }
+
+  /** The experts' sub-norm (each its own weights, or shared ones), and the int8 twin for `down`. */
+  #subNorm(
+    hidden: Activation,
+    down: PackedExperts,
+    slots: Slots,
+    topK: number,
+    name: string | undefined,
+    epsilon: number | undefined,
+  ): SlotRows {
+    const { tape, maxRows, model } = this.#context;
+    const quantized = down.entry.input !== Input.f32;
+    const stride = quantized ? Math.ceil(hidden.columns / 64) * 64 : hidden.stride;
+    const bytes = quantized ? stride : stride * 4;
+    const x = { buffer: tape.buffer(bytes, maxRows * topK), offset: 0 };
+    const scale = { buffer: tape.buffer(scaleBytes, maxRows * topK), offset: 0 };
+    const norm = name === undefined ? undefined : this.#normWeights(name, hidden.columns);
+    const op = tape.push("norm", "Norm", name ?? "quantize", {
+      in: hidden.ref,
+      weight: norm?.address ?? 0,
+      out: quantized ? 0 : x,
+      q: quantized ? x : 0,
+      qScale: quantized ? scale : 0,
+      inStride: hidden.stride,
+      outStride: quantized ? 0 : stride,
+      qStride: quantized ? stride : 0,
+      columns: hidden.columns,
+      groups: 1,
+      epsilon: name === undefined ? -1 : (epsilon ?? model.hyperparameters.subNormEpsilon),
+      multiplier: topK,
+      weightIndex: norm?.each ? slots.expertOf : 0,
+    });
+    op.reads.add(hidden.ref.buffer).add(slots.expertOf.buffer);
+    op.writes.add(x.buffer).add(scale.buffer);
+    return { x, scale: quantized ? scale : undefined, stride };
+  }
+
+  /** Weights [columns], or [experts][columns] (`each`). */
+  #normWeights(name: string, columns: number): { address: number; each: boolean } {
+    const { model, weights } = this.#context;
+    const tensor = model.tensor(name);
+    if (tensor.shape.length === 1) return { address: weights.vector(name, columns), each: false };
+    const experts = tensor.shape[0] ?? 0;
+    const all = new Float32Array(experts * columns);
+    if (tensor.parts.length === 1) all.set(model.floats(name));
+    else for (const e of tensor.parts.keys()) all.set(model.floats(name, e), e * columns);
+    return { address: weights.floats(all), each: true };
+  }
+
+  #checkSizes(
+    x: Activation,
+    gateUp: PackedExperts,
+    down: PackedExperts,
+    names: { gate: string; down: string },
+  ): void {
+    const { model } = this.#context;
+    const rows = model.shape(names.down)[1];
+    const inner = model.shape(names.gate)[1];
+    if (gateUp.k === x.columns && rows === x.columns && down.k === inner) return;
+    throw new WrinkleFreeError(
+      "bad_file",
+      `${model.path}: ${names.gate} [${model.shape(names.gate)}] and ${names.down} ` +
+        `[${model.shape(names.down)}] do not fit a width of ${x.columns}`,
+      { file: model.path, tensor: names.down },
+    );
+  }
+}
+
+function checkedExperts(router: Router, experts: Int32Array, shape: RouterShape): Int32Array {
+  const valid = (expert: number): boolean =>
+    Number.isInteger(expert) && expert >= 0 && expert < shape.experts;
+  if (experts.length === shape.topK && experts.every(valid)) return experts;
+  throw new WrinkleFreeError(
+    "plugin",
+    `router ${router.name} chose [${experts}] of ${shape.experts} experts, ${shape.topK} wanted`,
+  );
+}

@@ -1,0 +1,34 @@
+// Finds and decodes the stored rows of one part of a packed matrix: a tensor, or an expert of a stack.
+import { assert } from "../errors.ts";
+import type { Model } from "../model.ts";
+import type { Part } from "./parts.ts";
+
+/** Where the encoded rows of a part lie: a tensor of its own, or an expert's share of a stack. */
+export function stored(model: Model, part: Part, k: number): { address: number; bytes: number } {
+  const tensor = model.tensor(part.name);
+  const own = tensor.parts[tensor.parts.length > 1 ? part.index : 0];
+  assert(own, "the part exists");
+  if (tensor.parts.length > 1 || tensor.shape.length < 3) {
+    return { address: own.address, bytes: own.byteLength };
+  }
+  // Rows are stored one after another; what follows them (i2_s: the scale) cancels out.
+  const rows = (tensor.shape[0] ?? 1) * part.rows;
+  const size = (count: number): number => tensor.quantizer.byteLength([count, k]);
+  const bytes = size(rows) - size(rows - part.rows);
+  return {
+    address: own.address + part.index * bytes,
+    bytes: own.byteLength - part.index * bytes,
+  };
+}
+
+/** Trits or float32 values of a part, decoded in TypeScript: for formats without a native unpack. */
+export function decoded(model: Model, part: Part, k: number): Int8Array | Float32Array {
+  const tensor = model.tensor(part.name);
+  const stacked = tensor.shape.length === 3 && tensor.parts.length === 1;
+  const index = stacked ? 0 : part.index;
+  const values = tensor.ternary
+    ? model.ternary(part.name, index).trits
+    : model.floats(part.name, index);
+  const size = part.rows * k;
+  return stacked ? values.subarray(part.index * size, (part.index + 1) * size) : values;
+}
