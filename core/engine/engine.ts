@@ -1,5 +1,6 @@
 // The engine: add requests, cancel them, and step; synchronous, and it knows token ids only.
 import { assert, WrinkleFreeError } from "../errors.ts";
+import type { Constraint } from "../grammar/constraint.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
 import { logprobs } from "../sampling/chain.ts";
 import type { StepPlan } from "../tape/tape.ts";
@@ -13,9 +14,10 @@ import type {
   GenerateRequest,
   ScoredToken,
 } from "./protocol.ts";
-import { Scheduler, type SchedulerLimits, type Work } from "./scheduler.ts";
+import { Scheduler, type SchedulerLimits } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
 import { readSnapshot, type SnapshotKey, writeSnapshot } from "./snapshot.ts";
+import { stepSequence, type Work, wantedLogits } from "./work.ts";
 
 /** What the engine runs steps on: the tape of a model, or anything that behaves like one. */
 export interface StepRunner {
@@ -47,16 +49,23 @@ const patience = 0.01;
 /** Weight of the newest guess in the running rate. */
 const draftSmoothing = 0.3;
 
-/** Makes the sampler chain of a request. Throws `bad_request` naming the option. */
-export type ChainFactory = (request: GenerateRequest) => SamplerChain;
+/** What chooses a sequence's tokens. */
+export interface TokenChooser {
+  readonly chain: SamplerChain;
+  readonly constraint?: Constraint;
+}
+
+/** Makes the chooser of a request. Throws `bad_request` naming the option. */
+export type ChooserFactory = (request: GenerateRequest) => TokenChooser;
 
 export class Engine {
   readonly #runner: StepRunner;
   readonly #options: EngineOptions;
-  readonly #createChain: ChainFactory;
+  readonly #createChooser: ChooserFactory;
   readonly #pages: PagePool;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Map<string, Sequence>();
+  readonly #mask: Uint32Array;
   #order = 0;
   #events: EngineEvent[] = [];
   readonly #totals = {
@@ -68,10 +77,11 @@ export class Engine {
     generatedMs: 0,
   };
 
-  constructor(runner: StepRunner, createChain: ChainFactory, options: EngineOptions) {
+  constructor(runner: StepRunner, createChooser: ChooserFactory, options: EngineOptions) {
     this.#runner = runner;
     this.#options = options;
-    this.#createChain = createChain;
+    this.#mask = new Uint32Array(Math.ceil(runner.vocabulary / 32));
+    this.#createChooser = createChooser;
     this.#pages = new PagePool(runner.pages, runner.pagePositions);
     this.#scheduler = new Scheduler(this.#pages, options, (to, from) => runner.copyPage(to, from));
   }
@@ -118,8 +128,8 @@ export class Engine {
         hint: "Try again later.",
       });
     }
-    const chain = this.#createChain(request);
-    const sequence = new Sequence(request, chain, this.#order++, performance.now());
+    const chooser = this.#createChooser(request);
+    const sequence = new Sequence(request, chooser, this.#order++, performance.now());
     this.#sequences.set(request.id, sequence);
     this.#scheduler.enqueue(sequence);
   }
@@ -193,7 +203,7 @@ export class Engine {
       let logitRow = 0;
       for (const item of work) {
         const rows = wantedLogits(item).length;
-        this.#advance(item, logitRow, now);
+        this.#tryAdvance(item, logitRow, now);
         logitRow += rows;
       }
       if (prefillRows > 0) this.#totals.promptMs += now - start;
@@ -223,6 +233,19 @@ export class Engine {
     // Guesses have been wrong: wait a while before the next one.
     sequence.draftRate += patience;
     return [];
+  }
+
+  /** What goes wrong with one sequence ends that one only. */
+  #tryAdvance(item: Work, logitRow: number, now: number): void {
+    try {
+      this.#advance(item, logitRow, now);
+    } catch (error) {
+      if (!(error instanceof WrinkleFreeError)) throw error;
+      const { id } = item.sequence.request;
+      this.#scheduler.remove(item.sequence);
+      this.#sequences.delete(id);
+      this.#events.push({ type: "error", id, code: error.code, message: error.message });
+    }
   }
 
   /** Books what a step computed for one sequence, and samples where its last token was computed. */
@@ -292,23 +315,31 @@ export class Engine {
   }
 
   #sample(sequence: Sequence, logitRow: number): number {
-    const { request, chain } = sequence;
+    const { request, chain, constraint } = sequence;
     const logits = this.#runner.logits(logitRow);
-    const token = chain.sample(logits);
+    const token = chain.sample(logits, constraint && this.#allowed(constraint));
+    if (!Number.isFinite(logits[token])) {
+      throw new WrinkleFreeError("internal", "the model's logits are not finite numbers");
+    }
     const score = request.logprobs === undefined ? undefined : this.#score(sequence, logits, token);
     chain.accept(token);
+    constraint?.accept(token);
     sequence.tokens.push(token);
     this.#totals.generatedTokens++;
-    this.#events.push({
-      type: "token",
-      id: request.id,
-      token,
-      ...(score && { score }),
-    });
+    this.#events.push({ type: "token", id: request.id, token, ...(score && { score }) });
     if (request.endTokens.includes(token)) sequence.finished = "stop";
     else if (sequence.generated >= request.maxTokens) sequence.finished = "length";
     else if (sequence.tokens.length > this.#runner.contextLength) sequence.finished = "length";
     return token;
+  }
+
+  /** The tokens that the constraint allows now; undefined where all are. */
+  #allowed(constraint: Constraint): Uint32Array | undefined {
+    if (!constraint.mask(this.#mask)) return undefined;
+    if (this.#mask.some((word) => word !== 0)) return this.#mask;
+    throw new WrinkleFreeError("bad_request", "the constraint allows no token at this place", {
+      field: "constraint",
+    });
   }
 
   #score(sequence: Sequence, logits: Float32Array, token: number): ScoredToken {
@@ -354,25 +385,4 @@ export class Engine {
     const timings = sequence.timings(performance.now());
     this.#events.push({ type: "done", id: sequence.request.id, reason, timings });
   }
-}
-
-/** Rows (from the first of this step) whose logits the sequence needs. */
-function wantedLogits(item: Work): readonly number[] {
-  const { sequence, rows, draft } = item;
-  const total = rows + draft.length;
-  const scored = sequence.request.promptLogprobs !== undefined && !sequence.promptDone;
-  if (scored) return Array.from({ length: total }, (_, i) => i);
-  const first = sequence.computed + rows === sequence.tokens.length ? rows - 1 : total;
-  return Array.from({ length: total - first }, (_, i) => first + i);
-}
-
-function stepSequence(item: Work): StepPlan["sequences"][number] {
-  const { sequence, rows, draft } = item;
-  const first = sequence.computed;
-  return {
-    tokens: [...sequence.tokens.slice(first, first + rows), ...draft],
-    position: first,
-    pages: sequence.pages,
-    logits: wantedLogits(item),
-  };
 }

@@ -2,6 +2,7 @@
 import { assert } from "../errors.ts";
 import type { PagePool } from "./pages.ts";
 import type { Sequence } from "./sequence.ts";
+import type { Work } from "./work.ts";
 
 export interface SchedulerLimits {
   /** Rows of one step. */
@@ -11,14 +12,6 @@ export interface SchedulerLimits {
   readonly maxSequences: number;
   /** Milliseconds that a step may take while other sequences wait for their next token. */
   readonly maxStepMs: number;
-}
-
-/** Rows of one sequence in the coming step: tokens[computed .. computed + rows). */
-export interface Work {
-  readonly sequence: Sequence;
-  readonly rows: number;
-  /** Proposed tokens after the sequence's own (speculation), computed along. */
-  readonly draft: readonly number[];
 }
 
 /** Copies the first positions of one page to another. */

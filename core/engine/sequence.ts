@@ -1,4 +1,5 @@
 // One sequence being served: its tokens, pages, sampler and clock.
+import type { Constraint } from "../grammar/constraint.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
 import type { PageNode } from "./pages.ts";
 import type { FinishReason, GenerateRequest, ScoredToken, Timings } from "./protocol.ts";
@@ -7,6 +8,7 @@ import type { FinishReason, GenerateRequest, ScoredToken, Timings } from "./prot
 export class Sequence {
   readonly request: GenerateRequest;
   readonly chain: SamplerChain;
+  readonly constraint: Constraint | undefined;
   /** Prompt and generated ids. */
   readonly tokens: number[];
   readonly promptLength: number;
@@ -31,9 +33,15 @@ export class Sequence {
   draftAccepted = 0;
   finished: FinishReason | undefined;
 
-  constructor(request: GenerateRequest, chain: SamplerChain, order: number, now: number) {
+  constructor(
+    request: GenerateRequest,
+    chooser: { readonly chain: SamplerChain; readonly constraint?: Constraint },
+    order: number,
+    now: number,
+  ) {
     this.request = request;
-    this.chain = chain;
+    this.chain = chooser.chain;
+    this.constraint = chooser.constraint;
     this.tokens = [...request.prompt];
     this.promptLength = request.prompt.length;
     this.order = order;

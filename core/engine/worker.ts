@@ -2,7 +2,7 @@
 import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { WrinkleFreeError } from "../errors.ts";
 import type { Registry } from "../registry.ts";
-import { createChainFactory } from "./chains.ts";
+import { createChooserFactory } from "./choosers.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import type { FromEngine, PlainError, ToEngine, WorkerSettings } from "./messages.ts";
 import { openRuntime, type Runtime, runtimeDefaults } from "./runtime.ts";
@@ -52,8 +52,8 @@ export async function runEngineWorker(
       },
       registry,
     );
-    const chains = createChainFactory(registry, runtime.model);
-    engine = new Engine(runtime, chains, engineOptions(runtime, settings.engine));
+    const choosers = createChooserFactory(registry, runtime.model);
+    engine = new Engine(runtime, choosers, engineOptions(runtime, settings.engine));
   } catch (error) {
     post({ type: "failed", error: plainError(error) });
     port.close();

@@ -92,13 +92,14 @@ function makeEngine(pages: number, options: Partial<EngineOptions> = {}) {
   const model = new HashModel(pages);
   const engine = new Engine(
     model,
-    (request) =>
-      createSamplerChain(samplers.samplers ?? [], request.sampling, {
+    (request) => ({
+      chain: createSamplerChain(samplers.samplers ?? [], request.sampling, {
         vocabularySize: vocabulary,
         seed: request.seed ?? 1,
         tokens: request.prompt,
         endTokens: new Set(request.endTokens),
       }),
+    }),
     { ...limits, ...options },
   );
   return { model, engine };

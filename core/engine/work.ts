@@ -1,0 +1,32 @@
+// The rows that one sequence has in a step, and which of their logits it needs.
+import type { StepSequence } from "../tape/tape.ts";
+import type { Sequence } from "./sequence.ts";
+
+/** Rows of one sequence in the coming step: tokens[computed .. computed + rows). */
+export interface Work {
+  readonly sequence: Sequence;
+  readonly rows: number;
+  /** Proposed tokens after the sequence's own (speculation), computed along. */
+  readonly draft: readonly number[];
+}
+
+/** Rows (from the first of this step) whose logits the sequence needs. */
+export function wantedLogits(item: Work): readonly number[] {
+  const { sequence, rows, draft } = item;
+  const total = rows + draft.length;
+  const scored = sequence.request.promptLogprobs !== undefined && !sequence.promptDone;
+  if (scored) return Array.from({ length: total }, (_, i) => i);
+  const first = sequence.computed + rows === sequence.tokens.length ? rows - 1 : total;
+  return Array.from({ length: total - first }, (_, i) => first + i);
+}
+
+export function stepSequence(item: Work): StepSequence {
+  const { sequence, rows, draft } = item;
+  const first = sequence.computed;
+  return {
+    tokens: [...sequence.tokens.slice(first, first + rows), ...draft],
+    position: first,
+    pages: sequence.pages,
+    logits: wantedLogits(item),
+  };
+}
