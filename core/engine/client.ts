@@ -36,6 +36,11 @@ export async function startEngine(options: StartEngineOptions): Promise<EngineCl
   return client;
 }
 
+interface Call {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /** Where the events of one request wait for their reader. */
 interface Stream {
   readonly events: EngineEvent[];
@@ -48,7 +53,7 @@ class WorkerEngineClient implements EngineClient {
   readonly #port: MessagePort;
   readonly #wake: Int32Array;
   readonly #streams = new Map<string, Stream>();
-  readonly #calls = new Map<number, (message: FromEngine) => void>();
+  readonly #calls = new Map<number, Call>();
   #nextCall = 0;
   #info: ModelInfo | undefined;
   #dead: Error | undefined;
@@ -82,6 +87,8 @@ class WorkerEngineClient implements EngineClient {
         this.#dead = new WrinkleFreeError("unavailable", text);
         reject(this.#dead);
         for (const stream of this.#streams.values()) fail(stream, this.#dead);
+        for (const call of this.#calls.values()) call.reject(this.#dead);
+        this.#calls.clear();
       };
       this.#worker.on("error", (error) => lost(`the engine stopped: ${String(error)}`));
       this.#worker.on("exit", () => lost("the engine stopped"));
@@ -114,16 +121,20 @@ class WorkerEngineClient implements EngineClient {
     }
   }
 
-  async stats(): Promise<EngineStats> {
-    const message = await this.#call((call) => ({ type: "stats", call }));
-    if (message.type !== "stats") throw new WrinkleFreeError("internal", "stats expected");
-    return message.stats;
+  stats(): Promise<EngineStats> {
+    return this.#call((call) => ({ type: "stats", call }));
   }
 
-  async clearCache(): Promise<number> {
-    const message = await this.#call((call) => ({ type: "clear", call }));
-    if (message.type !== "cleared") throw new WrinkleFreeError("internal", "cleared expected");
-    return message.pages;
+  clearCache(): Promise<number> {
+    return this.#call((call) => ({ type: "clear", call }));
+  }
+
+  saveCache(tokens: readonly number[], path: string): Promise<{ tokens: number; bytes: number }> {
+    return this.#call((call) => ({ type: "save", call, tokens, path }));
+  }
+
+  restoreCache(path: string): Promise<number[]> {
+    return this.#call((call) => ({ type: "restore", call, path }));
   }
 
   async close(): Promise<void> {
@@ -134,11 +145,11 @@ class WorkerEngineClient implements EngineClient {
     this.#port.close();
   }
 
-  #call(make: (call: number) => ToEngine): Promise<FromEngine> {
+  #call<T>(make: (call: number) => ToEngine): Promise<T> {
     if (this.#dead) return Promise.reject(this.#dead);
     const call = this.#nextCall++;
-    return new Promise((resolve) => {
-      this.#calls.set(call, resolve);
+    return new Promise<T>((resolve, reject) => {
+      this.#calls.set(call, { resolve: (value) => resolve(value as T), reject });
       this.#send(make(call));
     });
   }
@@ -159,9 +170,12 @@ class WorkerEngineClient implements EngineClient {
         if (stream) fail(stream, revive(message.error));
         return;
       }
-      case "stats":
-      case "cleared":
-        this.#calls.get(message.call)?.(message);
+      case "result":
+        this.#calls.get(message.call)?.resolve(message.value);
+        this.#calls.delete(message.call);
+        return;
+      case "fault":
+        this.#calls.get(message.call)?.reject(revive(message.error));
         this.#calls.delete(message.call);
     }
   }

@@ -1,7 +1,7 @@
 // Messages between the engine's Worker and its client. Plain data, copied by postMessage.
 import type { ErrorCode, ErrorDetails } from "../errors.ts";
 import type { EngineOptions } from "./engine.ts";
-import type { EngineEvent, EngineStats, GenerateRequest, ModelInfo } from "./protocol.ts";
+import type { EngineEvent, GenerateRequest, ModelInfo } from "./protocol.ts";
 import type { RuntimeOptions } from "./runtime.ts";
 
 /** What the Worker is started with. */
@@ -17,6 +17,13 @@ export type ToEngine =
   | { readonly type: "cancel"; readonly id: string }
   | { readonly type: "stats"; readonly call: number }
   | { readonly type: "clear"; readonly call: number }
+  | {
+      readonly type: "save";
+      readonly call: number;
+      readonly tokens: readonly number[];
+      readonly path: string;
+    }
+  | { readonly type: "restore"; readonly call: number; readonly path: string }
   | { readonly type: "close" };
 
 export type FromEngine =
@@ -25,8 +32,8 @@ export type FromEngine =
   | { readonly type: "failed"; readonly error: PlainError }
   | { readonly type: "refused"; readonly id: string; readonly error: PlainError }
   | { readonly type: "events"; readonly events: readonly EngineEvent[] }
-  | { readonly type: "stats"; readonly call: number; readonly stats: EngineStats }
-  | { readonly type: "cleared"; readonly call: number; readonly pages: number };
+  | { readonly type: "result"; readonly call: number; readonly value: unknown }
+  | { readonly type: "fault"; readonly call: number; readonly error: PlainError };
 
 /** An error in a form that postMessage keeps. */
 export interface PlainError {

@@ -154,5 +154,12 @@ export interface EngineClient {
   stats(): Promise<EngineStats>;
   /** Forgets cached prefixes that nobody uses; returns the pages freed. */
   clearCache(): Promise<number>;
+  /**
+   * Writes the cached keys and values of the longest known prefix of `tokens` to a file (temporary
+   * name, then renamed). Nothing is written where none is known.
+   */
+  saveCache(tokens: readonly number[], path: string): Promise<{ tokens: number; bytes: number }>;
+  /** Reads such a file back into the cache; returns its tokens. Throws `not_found`, `bad_file`. */
+  restoreCache(path: string): Promise<number[]>;
   close(): Promise<void>;
 }

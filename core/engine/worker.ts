@@ -101,17 +101,31 @@ function handle(engine: Engine, message: ToEngine, post: (message: FromEngine) =
       engine.cancel(message.id);
       return;
     case "stats":
-      post({ type: "stats", call: message.call, stats: engine.stats });
+      answer(message.call, post, () => engine.stats);
       return;
     case "clear":
-      post({ type: "cleared", call: message.call, pages: engine.clearCache() });
+      answer(message.call, post, () => engine.clearCache());
+      return;
+    case "save":
+      answer(message.call, post, () => engine.saveCache(message.tokens, message.path));
+      return;
+    case "restore":
+      answer(message.call, post, () => engine.restoreCache(message.path));
       return;
     case "close":
       return;
   }
 }
 
-export function plainError(error: unknown): PlainError {
+function answer(call: number, post: (message: FromEngine) => void, make: () => unknown): void {
+  try {
+    post({ type: "result", call, value: make() });
+  } catch (error) {
+    post({ type: "fault", call, error: plainError(error) });
+  }
+}
+
+function plainError(error: unknown): PlainError {
   if (error instanceof WrinkleFreeError) {
     const { cause: _cause, ...details } = error.details;
     return { code: error.code, message: error.message, details };
