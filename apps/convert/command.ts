@@ -1,6 +1,12 @@
 // `wrinklefree convert`: any ternary checkpoint to GGUF, or back to a packed checkpoint.
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { RunOptions } from "./run.ts";
+
+function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("a whole number above 0 is wanted.");
+}
 
 export function convertCommand(): Command {
   return new Command("convert")
@@ -10,8 +16,8 @@ export function convertCommand(): Command {
     .argument("[source]", "checkpoint folder, .safetensors, .pt, .bin or .gguf file")
     .option("-o, --output <path>", "file to write; default: <source>-<format>.gguf in this folder")
     .option("-q, --quantize <format>", "format of the ternary weights", "i2_s")
-    .option("--quant-embd <format>", "format of the embedding", "f16")
-    .option("--quant-output <format>", "format of the output layer", "f16")
+    .option("--quant-embd <format>", "format of the embedding: f16, q8_0, q6_K (default: f16)")
+    .option("--quant-output <format>", "format of the output layer (default: f16)")
     .option("--config <file>", "config.json for a checkpoint that has none")
     .option("--name <text>", "general.name of the output")
     .addOption(
@@ -23,6 +29,8 @@ export function convertCommand(): Command {
     .option("--naive", "round a dense model to -1, 0 and 1 (it was not trained for it)")
     .option("--no-verify", "skip comparing the output with the source")
     .option("--dry-run", "tell what would be written, and what would not fit")
+    .option("--resume", "go on where an interrupted conversion stopped")
+    .option("-t, --threads <n>", "threads (default: all)", positiveInteger)
     .option("--no-overwrite", "stop where the output exists")
     .option("--plugin <name...>", "load plugins beside the standard ones")
     .option("--json", "print the report as JSON")

@@ -1,140 +1,139 @@
-// The conversion: source opened, output planned, tensors streamed one by one, result proved.
-import { existsSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { type Registry, readJson, WrinkleFreeError } from "../../core/index.ts";
-import { type Model, openModel } from "../../core/model.ts";
-import { GgufWriter, type TensorPlan } from "../../plugins/standard.ts";
-import { Encoder } from "./encode.ts";
-import { outputMetadata } from "./metadata.ts";
+// The conversion: source opened, output planned, tensors streamed, result proved, then named.
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Registry, WrinkleFreeError } from "../../core/index.ts";
+import { GgufWriter } from "../../plugins/standard.ts";
 import type { ConvertOptions, ConvertReport } from "./options.ts";
-import { type PlannedTensor, planTensors } from "./plan.ts";
-import { computedTensors } from "./rope-factors.ts";
-import { type Reorder, Source } from "./source.ts";
-import { verify } from "./verify.ts";
-
-/** ggml's type of plain bytes. */
-const byteType = 24;
+import { createRunner, type JobRunner, type Phase } from "./pool.ts";
+import { type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
+import { fingerprintOf, ResumeNote } from "./resume.ts";
+import { sourceWarnings } from "./warnings.ts";
 
 /**
- * Converts `options.source` to a GGUF file. Peak memory: about six times the largest tensor's weights
- * in bytes (float32 values, trits, packed), whatever the size of the model. Throws WrinkleFreeError;
- * nothing appears under the output's name unless all of it is there and proved.
+ * Converts `options.source` to a GGUF file. Peak memory of a thread: six bytes a weight of the largest
+ * ternary tensor (float32 masters, trits, packed), whatever the size of the model; embeddings go in
+ * pieces. Throws WrinkleFreeError; nothing appears under the output's name unless all of it is there
+ * and proved.
  */
 export async function convert(options: ConvertOptions, registry: Registry): Promise<ConvertReport> {
   const started = performance.now();
+  checkOutput(options);
   const warnings: string[] = [];
   const warn = (text: string): void => {
     warnings.push(text);
     options.warn?.(text);
   };
-  checkOutput(options);
-  using model = await openModel(options.source, registry, {
-    weightScale: options.weightScale,
-    config: options.config === undefined ? undefined : readConfig(options.config),
-  });
-  const reorder = reorderOf(model);
-  const planned = [...planTensors(model, registry, options), ...computedTensors(model, registry)];
-  const format = options.quantize ?? "i2_s";
-  const metadata = outputMetadata(model, planned, format, reorder, options);
-  const tensors = planned.map(toGguf);
-  const source = new Source(model, reorder, options.naive);
-  const report = { output: options.output, tensors: planned.length, warnings };
-  if (options.naive) warn(naiveWarning);
+  const { progress: _progress, warn: _warn, signal, ...plain } = options;
+  using prepared = await prepare(plain, registry);
+  for (const text of sourceWarnings(prepared.model, options)) warn(text);
+  const { tensors } = prepared;
+  const report = { output: options.output, tensors: tensors.length, warnings };
   if (options.dryRun) {
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
     return { ...report, bytes, ternaryWeights: 0, verifiedWeights: 0, seconds: 0 };
   }
-  const writer = new GgufWriter(options.output, metadata, tensors, { types: typesOf(model) });
+  const note = openNote(options, prepared);
+  const writer = new GgufWriter(options.output, prepared.metadata, tensors, {
+    types: (prepared.model.file as { metadataTypes?: ReadonlyMap<string, number> }).metadataTypes,
+    done: note.done,
+  });
+  using runner = createRunner({
+    prepared,
+    writer,
+    registry,
+    options: plain as PrepareOptions,
+    plugins: options.plugins,
+    threads: options.threads,
+    signal,
+  });
   try {
-    writeTensors(writer, planned, new Encoder(source), options);
-    let verified = 0;
+    const totals = { verified: 0, rounded: 0 };
+    await runPhase("write", prepared, runner, options, note, totals);
     writer.complete();
-    if (options.verify !== false) {
-      verified = await verify(writer.temporary, planned, source, registry, { ...options, warn });
+    if (options.verify !== false) await runPhase("verify", prepared, runner, options, note, totals);
+    if (totals.rounded > 0) {
+      warn(`${prepared.format} stores scales as float16, which rounded ${totals.rounded} of them`);
     }
     writer.rename();
+    note.remove();
     return {
       ...report,
       bytes: writer.totalBytes,
-      ternaryWeights: countTernary(planned),
-      verifiedWeights: verified,
+      ternaryWeights: countTernary(prepared),
+      verifiedWeights: totals.verified,
+      sha256: options.checksum === false ? undefined : await digest(options.output),
       seconds: (performance.now() - started) / 1000,
     };
   } catch (error) {
-    writer.abort();
+    const interrupted = error instanceof WrinkleFreeError && error.code === "cancelled";
+    if (interrupted) note.save();
+    else note.remove();
+    writer.abort({ keep: interrupted });
     throw error;
   }
 }
-
-const naiveWarning =
-  "--naive rounds weights that were not trained to be ternary: expect nonsense from the model";
 
 function checkOutput(options: ConvertOptions): void {
   if (options.overwrite === false && existsSync(options.output)) {
     throw new WrinkleFreeError("usage", `${options.output} exists`, {
       flag: "-o",
-      hint: "Choose another name, or add --overwrite.",
+      hint: "Choose another name, or leave out --no-overwrite.",
     });
   }
-  if (options.output === options.source) {
+  if (resolve(options.output) === resolve(options.source)) {
     throw new WrinkleFreeError("usage", "the output would replace the source", { flag: "-o" });
+  }
+  if (statSync(options.output, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new WrinkleFreeError("usage", `${options.output} is a folder`, {
+      flag: "-o",
+      hint: "Give the name of a file, such as model.gguf.",
+    });
   }
 }
 
-/** A config.json, or the one in a folder. */
-function readConfig(path: string): Readonly<Record<string, unknown>> {
-  const name = "config.json";
-  const [folder, file] = existsSync(join(path, name))
-    ? [path, name]
-    : [dirname(path), basename(path)];
-  const config = readJson(folder, file);
-  if (config) return config;
-  throw new WrinkleFreeError("usage", `--config ${path}: there is no such file`, {
-    flag: "--config",
+function openNote(options: ConvertOptions, prepared: Prepared): ResumeNote {
+  const { source } = options;
+  const isFolder = statSync(source).isDirectory();
+  const files = isFolder ? readdirSync(source).map((name) => join(source, name)) : [source];
+  const plain = files.filter((path) => statSync(path).isFile()).sort();
+  const fingerprint = fingerprintOf(plain, [prepared.tensors, prepared.metadata]);
+  return ResumeNote.open(`${options.output}.part`, fingerprint, options.resume ?? false);
+}
+
+async function runPhase(
+  phase: Phase,
+  prepared: Prepared,
+  runner: JobRunner,
+  options: ConvertOptions,
+  note: ResumeNote,
+  totals: { verified: number; rounded: number },
+): Promise<void> {
+  const totalBytes = prepared.tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
+  let bytes = 0;
+  const todo: number[] = [];
+  for (const [index, { tensor, scale }] of prepared.jobs.entries()) {
+    const done = note.done.has(tensor.name) && (!scale || note.done.has(scale.name));
+    if (phase === "verify" || !done) todo.push(index);
+    else bytes += tensor.byteLength;
+  }
+  await runner.run(phase, todo, (index, proof) => {
+    const { tensor, scale } = prepared.jobs[index] as Prepared["jobs"][number];
+    if (phase === "write") note.add(tensor.name, ...(scale ? [scale.name] : []));
+    bytes += tensor.byteLength;
+    totals.verified += proof?.weights ?? 0;
+    totals.rounded += proof?.rounded ? 1 : 0;
+    options.progress?.({ phase, tensor: tensor.name, bytes, totalBytes });
   });
 }
 
-/** Families whose GGUF files hold q and k for RoPE on neighbours. */
-const interleaved = new Set(["llama", "minicpm"]);
-
-/** How q and k rows must move so that the file is as its family's GGUF files are. */
-function reorderOf(model: Model): Reorder {
-  const { architecture } = model.hyperparameters;
-  const kind = model.metadata[`${architecture}.rope.kind`];
-  if (kind === undefined) return undefined;
-  const wanted = interleaved.has(architecture) ? "interleaved" : "half";
-  return kind === wanted ? undefined : wanted;
-}
-
-function typesOf(model: Model): ReadonlyMap<string, number> | undefined {
-  return (model.file as { metadataTypes?: ReadonlyMap<string, number> }).metadataTypes;
-}
-
-function toGguf(planned: PlannedTensor): TensorPlan {
-  const { name, byteLength } = planned;
-  const type = planned.quantizer.ggufType;
-  if (type !== undefined) return { name, shape: planned.shape, type, byteLength };
-  return { name, shape: [byteLength], type: byteType, byteLength };
-}
-
-function writeTensors(
-  writer: GgufWriter,
-  planned: readonly PlannedTensor[],
-  encoder: Encoder,
-  options: ConvertOptions,
-): void {
-  let bytes = 0;
-  for (const tensor of planned) {
-    if (options.signal?.aborted) throw new WrinkleFreeError("cancelled", "conversion cancelled");
-    writer.write(tensor.name, encoder.encode(tensor));
-    bytes += tensor.byteLength;
-    const { totalBytes } = writer;
-    options.progress?.({ phase: "write", tensor: tensor.name, bytes, totalBytes });
-  }
-}
-
-function countTernary(planned: readonly PlannedTensor[]): number {
+function countTernary({ planned }: Prepared): number {
   return planned
     .filter((tensor) => tensor.kind === "ternary")
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
+}
+
+async function digest(path: string): Promise<string> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  for await (const chunk of Bun.file(path).stream()) hasher.update(chunk);
+  return hasher.digest("hex");
 }

@@ -1,5 +1,6 @@
 // Encodes one planned tensor; the scale that a format keeps apart waits for its own turn.
 import { WrinkleFreeError } from "../../core/index.ts";
+import { encodedPieces } from "./float-pieces.ts";
 import type { PlannedTensor } from "./plan.ts";
 import { expand, type GroupedTrits, regroup } from "./regroup.ts";
 import type { Source } from "./source.ts";
@@ -13,29 +14,45 @@ export function targetGroup(planned: PlannedTensor): number {
   return group === Infinity ? (shape[shape.length - 1] ?? 1) : group;
 }
 
+/** Takes a tensor's bytes, piece after piece. */
+export type Put = (name: string, bytes: Uint8Array) => void;
+
+/** A tensor and the scale that its format keeps apart, which are encoded together. */
+export interface Job {
+  readonly tensor: PlannedTensor;
+  readonly scale?: PlannedTensor;
+}
+
+/** Each tensor with the scale that follows it. */
+export function jobsOf(planned: readonly PlannedTensor[]): Job[] {
+  const jobs: Job[] = [];
+  for (const [index, tensor] of planned.entries()) {
+    if (tensor.kind === "scale") continue;
+    const next = planned[index + 1];
+    jobs.push(next?.kind === "scale" ? { tensor, scale: next } : { tensor });
+  }
+  return jobs;
+}
+
 export class Encoder {
   readonly #source: Source;
-  #apart: Float32Array | undefined;
+  readonly #put: Put;
 
-  constructor(source: Source) {
+  constructor(source: Source, put: Put) {
     this.#source = source;
+    this.#put = put;
   }
 
-  /** The bytes of `planned`; companions ("scale") come right after their tensor. */
-  encode(planned: PlannedTensor): Uint8Array {
-    switch (planned.kind) {
-      case "ternary":
-        return this.#ternary(planned);
-      case "scale":
-        return this.#scale(planned);
-      default: {
-        const values = planned.values ?? this.#source.floats(planned.source as never);
-        return planned.quantizer.encode(values, planned.shape).bytes;
-      }
+  encode({ tensor, scale }: Job): void {
+    if (tensor.kind === "ternary") {
+      const apart = this.#ternary(tensor);
+      if (scale) this.#scale(scale, apart);
+      return;
     }
+    for (const bytes of encodedPieces(tensor, this.#source)) this.#put(tensor.name, bytes);
   }
 
-  #ternary(planned: PlannedTensor): Uint8Array {
+  #ternary(planned: PlannedTensor): Float32Array | undefined {
     const { name, shape, quantizer, source } = planned;
     const weights: GroupedTrits = this.#source.trits(source as never);
     const scales = regroup(weights, targetGroup(planned), quantizer.format);
@@ -51,12 +68,11 @@ export class Encoder {
         { tensor: name },
       );
     }
-    this.#apart = data.scale;
-    return data.bytes;
+    this.#put(name, data.bytes);
+    return data.scale;
   }
 
-  #scale(planned: PlannedTensor): Uint8Array {
-    const scale = this.#apart;
+  #scale(planned: PlannedTensor, scale: Float32Array | undefined): void {
     if (!scale || scale.length !== planned.shape[0]) {
       throw new WrinkleFreeError(
         "plugin",
@@ -67,6 +83,6 @@ export class Encoder {
         },
       );
     }
-    return planned.quantizer.encode(scale, planned.shape).bytes;
+    this.#put(planned.name, planned.quantizer.encode(scale, planned.shape).bytes);
   }
 }

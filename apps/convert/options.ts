@@ -27,6 +27,12 @@ export interface ConvertOptions {
   readonly resume?: boolean;
   /** Replace an existing output (default true). */
   readonly overwrite?: boolean;
+  /** Threads (default: the machine's), where `plugins` lets other threads build the same registry. */
+  readonly threads?: number;
+  /** Modules of the plugins in the registry besides the standard set. */
+  readonly plugins?: readonly string[];
+  /** Whether the report has the output's sha256 (default true). */
+  readonly checksum?: boolean;
   readonly mixture?: FakeMixture;
   readonly progress?: (state: Progress) => void;
   /** What deserves a person's attention, one line each. */

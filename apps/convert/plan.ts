@@ -110,13 +110,18 @@ function formatOf(
   dense: readonly ModelTensor[],
 ): Quantizer {
   if (tensor.name === "token_embd.weight") {
-    return quantizerFor(registry, options.embedding ?? "f16", "--quant-embd");
+    return quantizerFor(registry, options.embedding ?? kept(tensor), "--quant-embd");
   }
   if (tensor.name === "output.weight") {
-    return quantizerFor(registry, options.head ?? "f16", "--quant-output");
+    return quantizerFor(registry, options.head ?? kept(tensor), "--quant-output");
   }
   if (!isLinear(tensor)) return registry.quantizer("f32");
   return target.ternary && dense.includes(tensor) ? tensor.quantizer : target;
+}
+
+/** Format of an embedding or output for which none is asked: f16, or the source's own block format. */
+function kept(tensor: ModelTensor): string {
+  return floatFormats.has(tensor.format) || tensor.quantizer.ternary ? "f16" : tensor.format;
 }
 
 /** Embedding first, then layer by layer, then the output: the order in which a step reads them. */

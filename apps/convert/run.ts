@@ -9,8 +9,8 @@ import type { ConvertReport, Progress } from "./options.ts";
 export interface RunOptions {
   readonly output?: string;
   readonly quantize: string;
-  readonly quantEmbd: string;
-  readonly quantOutput: string;
+  readonly quantEmbd?: string;
+  readonly quantOutput?: string;
   readonly config?: string;
   readonly name?: string;
   readonly weightScale?: "direct" | "inverse";
@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly verify: boolean;
   readonly dryRun?: boolean;
   readonly overwrite: boolean;
+  readonly resume?: boolean;
+  readonly threads?: number;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly plugin?: readonly string[];
@@ -29,7 +31,8 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
       hint: "Give a checkpoint folder or file: wrinklefree convert ./model -o model.gguf",
     });
   }
-  const registry = await createRegistry(await resolvePlugins(flags.plugin ?? [], process.cwd()));
+  const plugins = await resolvePlugins(flags.plugin ?? [], process.cwd());
+  const registry = await createRegistry(plugins);
   const abort = new AbortController();
   const interrupt = (): void => abort.abort();
   process.once("SIGINT", interrupt);
@@ -49,6 +52,9 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
         verify: flags.verify,
         dryRun: flags.dryRun,
         overwrite: flags.overwrite,
+        resume: flags.resume,
+        threads: flags.threads,
+        plugins,
         progress: meter?.show,
         warn: (text) => {
           meter?.clear();
@@ -78,7 +84,8 @@ function describe(report: ConvertReport, flags: RunOptions): string {
     report.verifiedWeights > 0
       ? `; ${report.verifiedWeights} ternary weights equal the source's`
       : "";
-  return `${report.output}: ${size}, ${report.seconds.toFixed(1)} s${proof}\n`;
+  const sum = report.sha256 ? `sha256 ${report.sha256}\n` : "";
+  return `${report.output}: ${size}, ${report.seconds.toFixed(1)} s${proof}\n${sum}`;
 }
 
 /** One line of progress on a terminal's standard error: share, rate, time left. */

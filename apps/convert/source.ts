@@ -10,6 +10,20 @@ import { expand, type GroupedTrits } from "./regroup.ts";
 /** How q and k rows are reordered on the way; undefined = as they are. */
 export type Reorder = "interleaved" | "half" | undefined;
 
+/** Formats in which each row is encoded for itself. */
+export const rowFormats: ReadonlySet<string> = new Set([
+  "f32",
+  "f16",
+  "bf16",
+  "q8_0",
+  "q6_k",
+  "q4_0",
+  "q4_1",
+]);
+
+/** Weights of one piece. */
+const pieceWeights = 1 << 22;
+
 export class Source {
   readonly model: Model;
   readonly reorder: Reorder;
@@ -48,6 +62,33 @@ export class Source {
       values.set(this.model.floats(tensor.name, part), part * size);
     });
     return values;
+  }
+
+  /** A float tensor's bytes where the output takes its values as they are; else undefined. */
+  asStored(tensor: ModelTensor): Uint8Array | undefined {
+    const single = tensor.parts.length === 1 && !tensor.masters && !this.#moves(tensor);
+    return single && !tensor.quantizer.ternary ? this.model.data(tensor.name).bytes : undefined;
+  }
+
+  /** `floats` in pieces of whole rows, so that an embedding need not be in memory at once. */
+  *floatPieces(tensor: ModelTensor): Generator<Float32Array> {
+    const [rows = 1, columns = 1] = tensor.shape;
+    const { quantizer } = tensor;
+    const rowsApart = rowFormats.has(tensor.format) && tensor.parts.length === 1;
+    const step = Math.max(1, Math.floor(pieceWeights / columns));
+    const whole =
+      tensor.shape.length !== 2 || rows <= step || this.#moves(tensor) || tensor.masters;
+    if (whole || !rowsApart) {
+      yield this.floats(tensor);
+      return;
+    }
+    const { bytes } = this.model.data(tensor.name);
+    const rowBytes = quantizer.byteLength([1, columns]);
+    for (let row = 0; row < rows; row += step) {
+      const shape = [Math.min(step, rows - row), columns];
+      const piece = bytes.subarray(row * rowBytes, (row + (shape[0] as number)) * rowBytes);
+      yield quantizer.decode({ bytes: piece }, shape);
+    }
   }
 
   #part(tensor: ModelTensor, part: number): GroupedTrits {
@@ -89,6 +130,10 @@ export class Source {
     return { trits, scales, size };
   }
 
+  #moves(tensor: ModelTensor): boolean {
+    return this.reorder !== undefined && /\.attn_[qk]\.(weight|bias)$/.test(tensor.name);
+  }
+
   #dense(name: string): WrinkleFreeError {
     const { path } = this.model;
     return new WrinkleFreeError("unsupported", `${path}: ${name} holds dense weights`, {
@@ -103,8 +148,7 @@ export class Source {
     values: T,
     shape: readonly number[],
   ): T {
-    const named = /\.attn_([qk])\.(weight|bias)$/.test(tensor.name);
-    if (!named || this.reorder === undefined) return values;
+    if (!this.#moves(tensor) || this.reorder === undefined) return values;
     const { headDim } = this.model.hyperparameters;
     const columns = shape.length > 1 ? (shape[shape.length - 1] ?? 1) : 1;
     return permuteHeads(values, { rows: values.length / columns, columns, headDim }, this.reorder);

@@ -1,8 +1,8 @@
-// Proves an output: re-opens it and compares every weight and scale with the source.
-import { type Registry, WrinkleFreeError } from "../../core/index.ts";
-import { type Model, openModel } from "../../core/model.ts";
-import { targetGroup } from "./encode.ts";
-import type { ConvertOptions } from "./options.ts";
+// Proves an output: compares every weight and scale of one tensor with the source's.
+import { WrinkleFreeError } from "../../core/index.ts";
+import type { Model } from "../../core/model.ts";
+import { type Job, targetGroup } from "./encode.ts";
+import { encodedPieces } from "./float-pieces.ts";
 import type { PlannedTensor } from "./plan.ts";
 import { regroup } from "./regroup.ts";
 import { Source } from "./source.ts";
@@ -10,40 +10,25 @@ import { Source } from "./source.ts";
 /** Largest relative rounding of a scale that a format stores as float16. */
 const halfRounding = 2 ** -11;
 
+export interface Proof {
+  /** Ternary weights that were compared. */
+  readonly weights: number;
+  /** Whether the format rounded a scale to float16. */
+  readonly rounded: boolean;
+}
+
 /**
- * Compares the file at `path` with the source; returns the number of ternary weights compared. Trits
- * must be equal, scales too (or their float16 roundings), float tensors equal what their format makes
- * of the source's values. Throws `internal` naming the first tensor that differs.
+ * Compares one tensor of the output with the source. Trits must be equal, scales too (or their
+ * float16 roundings), floats equal what their format makes of the source's values. Throws `internal`
+ * naming the tensor that differs.
  */
-export async function verify(
-  path: string,
-  planned: readonly PlannedTensor[],
-  source: Source,
-  registry: Registry,
-  options: ConvertOptions,
-): Promise<number> {
-  using output = await openModel(path, registry);
-  const written = new Source(output, undefined);
-  const totalBytes = planned.reduce((sum, tensor) => sum + tensor.byteLength, 0);
-  let bytes = 0;
-  let weights = 0;
-  let rounded = 0;
-  for (const tensor of planned) {
-    if (tensor.kind === "ternary") {
-      rounded += compareTernary(tensor, source, written);
-      weights += tensor.shape.reduce((a, b) => a * b, 1);
-    } else if (tensor.kind === "float") {
-      compareFloats(tensor, source, output);
-    }
-    bytes += tensor.byteLength;
-    options.progress?.({ phase: "verify", tensor: tensor.name, bytes, totalBytes });
+export function verifyJob({ tensor }: Job, source: Source, output: Model): Proof {
+  if (tensor.kind === "ternary") {
+    const rounded = compareTernary(tensor, source, new Source(output, undefined));
+    return { weights: tensor.shape.reduce((a, b) => a * b, 1), rounded };
   }
-  if (rounded > 0) {
-    options.warn?.(
-      `${rounded} tensors: ${options.quantize} stores scales as float16, which rounds theirs`,
-    );
-  }
-  return weights;
+  compareFloats(tensor, source, output);
+  return { weights: 0, rounded: false };
 }
 
 function differs(tensor: PlannedTensor, text: string): never {
@@ -53,29 +38,32 @@ function differs(tensor: PlannedTensor, text: string): never {
   });
 }
 
-/** Returns 1 where scales were rounded to float16, else 0. */
-function compareTernary(tensor: PlannedTensor, source: Source, written: Source): number {
+/** Returns whether scales were rounded to float16. */
+function compareTernary(tensor: PlannedTensor, source: Source, written: Source): boolean {
   const wanted = source.trits(tensor.source as never);
   const got = written.trits(written.model.tensor(tensor.name));
   if (!equalBytes(wanted.trits, got.trits)) differs(tensor, "a weight is not the source's");
   const { format } = tensor.quantizer;
   const wantedScales = regroup(wanted, targetGroup(tensor), format);
   const gotScales = regroup(got, targetGroup(tensor), format);
-  let rounded = 0;
+  let rounded = false;
   for (let i = 0; i < wantedScales.length; i++) {
     const [a, b] = [wantedScales[i] as number, gotScales[i] as number];
     if (a === b) continue;
-    if (Math.abs(a - b) > Math.abs(a) * halfRounding) differs(tensor, `scale ${b} was ${a}`);
-    rounded = 1;
+    if (!(Math.abs(a - b) <= Math.abs(a) * halfRounding)) differs(tensor, `scale ${b} was ${a}`);
+    rounded = true;
   }
   return rounded;
 }
 
 function compareFloats(tensor: PlannedTensor, source: Source, output: Model): void {
-  const values = source.floats(tensor.source as never);
-  const encoded = tensor.quantizer.encode(values, tensor.shape).bytes;
   const { bytes } = output.data(tensor.name);
-  if (!equalBytes(encoded, bytes)) differs(tensor, "its bytes are not the source's values");
+  let at = 0;
+  for (const encoded of encodedPieces(tensor, source)) {
+    const written = bytes.subarray(at, at + encoded.byteLength);
+    if (!equalBytes(encoded, written)) differs(tensor, "its bytes are not the source's values");
+    at += encoded.byteLength;
+  }
 }
 
 function equalBytes(a: Uint8Array | Int8Array, b: Uint8Array | Int8Array): boolean {

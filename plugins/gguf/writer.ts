@@ -1,4 +1,4 @@
-// Writes a GGUF file as a stream: header first, then one tensor after another; renamed when complete.
+// Writes a GGUF file: header first, tensors in any order at their places, renamed when complete.
 import {
   closeSync,
   fsyncSync,
@@ -13,76 +13,79 @@ import { encodeHeader, padded, type TensorPlan } from "./encode.ts";
 
 const alignment = 32;
 
+interface Place extends TensorPlan {
+  /** From the start of the file. */
+  readonly offset: number;
+  written: number;
+}
+
 /**
- * Writes to `<path>.part` until `finish`. Tensors come in the order of the plan, each in one or more
- * pieces. A disk that is full, read-only or forbidden throws `unsupported` with the reason and a hint.
+ * Writes to `<path>.part` until `rename`. A disk that is full, read-only or forbidden throws
+ * `unsupported` with the reason and a hint.
  */
 export class GgufWriter {
   readonly path: string;
   readonly temporary: string;
   readonly totalBytes: number;
-  readonly #tensors: readonly TensorPlan[];
+  readonly #places = new Map<string, Place>();
   readonly #handle: number;
-  #index = 0;
-  #written = 0;
-  #position: number;
   #open = true;
 
-  /** `resumeAt`: tensors that `<path>.part` already holds whole (0 = start afresh). */
+  /** `done`: tensors that `<path>.part` already holds, written with the same plan. */
   constructor(
     path: string,
     metadata: Readonly<Record<string, MetadataValue>>,
     tensors: readonly TensorPlan[],
-    options: { readonly types?: ReadonlyMap<string, number>; readonly resumeAt?: number } = {},
+    options: {
+      readonly types?: ReadonlyMap<string, number>;
+      readonly done?: ReadonlySet<string>;
+    } = {},
   ) {
     const header = encodeHeader(metadata, tensors, alignment, options.types);
-    const resumeAt = options.resumeAt ?? 0;
+    const done = options.done ?? new Set();
     this.path = path;
     this.temporary = `${path}.part`;
-    this.#tensors = tensors;
-    this.totalBytes = tensors.reduce(
-      (sum, t) => sum + padded(t.byteLength, alignment),
-      header.length,
-    );
-    this.#position = header.length;
-    for (const tensor of tensors.slice(0, resumeAt)) {
-      this.#position += padded(tensor.byteLength, alignment);
+    let offset = header.length;
+    for (const tensor of tensors) {
+      const written = done.has(tensor.name) ? tensor.byteLength : 0;
+      this.#places.set(tensor.name, { ...tensor, offset, written });
+      offset += padded(tensor.byteLength, alignment);
     }
-    this.#index = resumeAt;
+    this.totalBytes = offset;
     try {
-      this.#handle = openSync(this.temporary, resumeAt > 0 ? "r+" : "w");
+      this.#handle = openSync(this.temporary, done.size > 0 ? "r+" : "w");
+      ftruncateSync(this.#handle, this.totalBytes);
     } catch (cause) {
       throw this.#failed(cause);
     }
-    if (resumeAt > 0) ftruncateSync(this.#handle, this.#position);
-    else this.#put(header, 0);
+    this.#put(header, 0);
   }
 
-  /** Appends bytes of the tensor whose turn it is. */
+  /** Where a tensor's bytes go, for another thread that writes them itself and then says `written`. */
+  offsetOf(name: string): number {
+    return this.#place(name).offset;
+  }
+
+  /** Writes bytes of a tensor, piece after piece. */
   write(name: string, bytes: Uint8Array): void {
-    const tensor = this.#tensors[this.#index];
-    if (tensor?.name !== name) {
-      throw new WrinkleFreeError("internal", `${name} written where ${tensor?.name} was due`);
+    const place = this.#place(name);
+    if (place.written + bytes.byteLength > place.byteLength) {
+      throw new WrinkleFreeError("internal", `${name}: more than its ${place.byteLength} bytes`);
     }
-    if (this.#written + bytes.byteLength > tensor.byteLength) {
-      throw new WrinkleFreeError("internal", `${name}: more than its ${tensor.byteLength} bytes`);
-    }
-    this.#put(bytes, this.#position + this.#written);
-    this.#written += bytes.byteLength;
-    if (this.#written < tensor.byteLength) return;
-    this.#put(
-      new Uint8Array(padded(this.#written, alignment) - this.#written),
-      this.#position + this.#written,
-    );
-    this.#position += padded(this.#written, alignment);
-    this.#written = 0;
-    this.#index++;
+    this.#put(bytes, place.offset + place.written);
+    place.written += bytes.byteLength;
   }
 
-  /** Flushes the temporary file to the disk. Throws `internal` when tensors are missing. */
+  /** Says that a tensor has been written whole by another thread. */
+  written(name: string): void {
+    const place = this.#place(name);
+    place.written = place.byteLength;
+  }
+
+  /** Flushes the temporary file to the disk. Throws `internal` when a tensor is not written. */
   complete(): void {
-    if (this.#index !== this.#tensors.length) {
-      throw new WrinkleFreeError("internal", `${this.#tensors[this.#index]?.name} was not written`);
+    for (const { name, written, byteLength } of this.#places.values()) {
+      if (written !== byteLength) throw new WrinkleFreeError("internal", `${name} was not written`);
     }
     try {
       fsyncSync(this.#handle);
@@ -107,6 +110,12 @@ export class GgufWriter {
     if (!options.keep) rmSync(this.temporary, { force: true });
   }
 
+  #place(name: string): Place {
+    const place = this.#places.get(name);
+    if (place) return place;
+    throw new WrinkleFreeError("internal", `${name} is not in the plan of ${this.path}`);
+  }
+
   #close(): void {
     if (this.#open) closeSync(this.#handle);
     this.#open = false;
@@ -114,27 +123,38 @@ export class GgufWriter {
 
   #put(bytes: Uint8Array, position: number): void {
     try {
-      for (let done = 0; done < bytes.byteLength; ) {
-        const length = Math.min(bytes.byteLength - done, 1 << 30);
-        done += writeSync(this.#handle, bytes, done, length, position + done);
-      }
+      writeAll(this.#handle, bytes, position);
     } catch (cause) {
       throw this.#failed(cause);
     }
   }
 
   #failed(cause: unknown): WrinkleFreeError {
-    const code = (cause as NodeJS.ErrnoException).code;
-    const hints: Record<string, string> = {
-      ENOSPC: `Free ${Math.ceil(this.totalBytes / 2 ** 20)} MiB, or write to another disk with -o.`,
-      EACCES: "Choose a folder that you may write to with -o.",
-      ENOENT: "The folder must exist: create it, or choose another with -o.",
-      EROFS: "The disk is read-only: choose another with -o.",
-    };
-    return new WrinkleFreeError(
-      "unsupported",
-      `cannot write ${this.temporary}: ${(cause as Error).message}`,
-      { file: this.path, hint: hints[code ?? ""], cause },
-    );
+    return writeFailure(this.path, this.totalBytes, cause);
   }
+}
+
+/** Writes all of `bytes` at `position`; large buffers go in pieces. */
+export function writeAll(handle: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.byteLength; ) {
+    const length = Math.min(bytes.byteLength - done, 1 << 30);
+    done += writeSync(handle, bytes, done, length, position + done);
+  }
+}
+
+/** The error for a failed write, with what to do about it. */
+export function writeFailure(path: string, totalBytes: number, cause: unknown): WrinkleFreeError {
+  const hints: Record<string, string> = {
+    ENOSPC: `Free ${Math.ceil(totalBytes / 2 ** 20)} MiB, or write to another disk with -o.`,
+    EACCES: "Choose a folder that you may write to with -o.",
+    ENOENT: "The folder must exist: create it, or choose another with -o.",
+    EROFS: "The disk is read-only: choose another with -o.",
+  };
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const hint = hints[code ?? ""];
+  return new WrinkleFreeError("unsupported", `cannot write ${path}: ${message}`, {
+    file: path,
+    hint,
+    cause,
+  });
 }

@@ -1,0 +1,85 @@
+// A thread of a conversion: opens source and output itself, encodes or verifies the jobs it is given.
+import { openSync } from "node:fs";
+import { WrinkleFreeError } from "../../core/index.ts";
+import { type Model, openModel } from "../../core/model.ts";
+import { writeAll } from "../../plugins/standard.ts";
+import { createRegistry } from "../plugins.ts";
+import { Encoder } from "./encode.ts";
+import { type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
+import { type Proof, verifyJob } from "./verify.ts";
+
+export interface WorkerStart {
+  readonly options: PrepareOptions;
+  readonly plugins: readonly string[];
+  /** The file to write to, and where each tensor goes. */
+  readonly temporary: string;
+  readonly offsets: ReadonlyMap<string, number>;
+}
+
+export type WorkerRequest =
+  | { readonly start: WorkerStart }
+  | { readonly write: number }
+  | { readonly verify: number };
+
+export type WorkerReply =
+  | { readonly ready: true }
+  | { readonly done: number; readonly proof?: Proof }
+  | {
+      readonly error: { readonly code: string; readonly message: string; readonly details: object };
+    };
+
+class ConvertWorker {
+  readonly #start: WorkerStart;
+  readonly #prepared: Prepared;
+  readonly #handle: number;
+  #output: Model | undefined;
+
+  constructor(start: WorkerStart, prepared: Prepared) {
+    this.#start = start;
+    this.#prepared = prepared;
+    this.#handle = openSync(start.temporary, "r+");
+  }
+
+  write(index: number): void {
+    const written = new Map<string, number>();
+    const put = (name: string, bytes: Uint8Array): void => {
+      const at = written.get(name) ?? 0;
+      writeAll(this.#handle, bytes, (this.#start.offsets.get(name) ?? 0) + at);
+      written.set(name, at + bytes.byteLength);
+    };
+    const job = this.#prepared.jobs[index];
+    if (job) new Encoder(this.#prepared.source, put).encode(job);
+  }
+
+  async verify(index: number): Promise<Proof | undefined> {
+    const registry = await createRegistry(this.#start.plugins);
+    this.#output ??= await openModel(this.#start.temporary, registry);
+    const job = this.#prepared.jobs[index];
+    return job && verifyJob(job, this.#prepared.source, this.#output);
+  }
+}
+
+declare const self: Worker;
+let worker: ConvertWorker | undefined;
+const reply = (message: WorkerReply): void => self.postMessage(message);
+
+self.onmessage = async ({ data }: MessageEvent<WorkerRequest>): Promise<void> => {
+  try {
+    if ("start" in data) {
+      const registry = await createRegistry(data.start.plugins);
+      worker = new ConvertWorker(data.start, await prepare(data.start.options, registry));
+      reply({ ready: true });
+    } else if ("write" in data) {
+      worker?.write(data.write);
+      reply({ done: data.write });
+    } else {
+      reply({ done: data.verify, proof: await worker?.verify(data.verify) });
+    }
+  } catch (error) {
+    const known = error instanceof WrinkleFreeError;
+    const { file, tensor, field, flag, hint } = known ? error.details : {};
+    const message = error instanceof Error ? error.message : String(error);
+    const details = { file, tensor, field, flag, hint };
+    reply({ error: { code: known ? error.code : "internal", message, details } });
+  }
+};
