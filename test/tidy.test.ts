@@ -137,7 +137,10 @@ test("every file opens with one line that says what it is for", () => {
 });
 
 /** Files that may be longer than the rule, with the lines they are allowed. */
-const longer: Record<string, number> = {};
+const longer: Record<string, number> = {
+  // Generated.
+  "core/native/abi.ts": 1000,
+};
 
 test("files stay short enough to read", () => {
   const limit = (path: string): number => longer[path] ?? (path.endsWith(".zig") ? 700 : 400);
