@@ -7,12 +7,10 @@ pub const name = "t2";
 /// Groups of 4 columns in a block.
 pub const planes = 4;
 pub const columns = 16;
-/// A padding byte: zero weights only.
-pub const zero_byte: u8 = 0x55;
 
-/// The byte that holds the given codes (0..2).
-pub fn encode(codes: [planes]u8) u8 {
-    return codes[0] | codes[1] << 2 | codes[2] << 4 | codes[3] << 6;
+/// The block that holds the given codes (0..2).
+pub fn encode(codes: [planes]dot.Codes) dot.Codes {
+    return codes[0] | codes[1] << @splat(2) | codes[2] << @splat(4) | codes[3] << @splat(6);
 }
 
 /// Codes of the block's four groups of 4 columns.

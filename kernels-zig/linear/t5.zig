@@ -8,12 +8,13 @@ pub const name = "t5";
 /// Groups of 4 columns in a block.
 pub const planes = 5;
 pub const columns = 20;
-/// A padding byte: zero weights only.
-pub const zero_byte: u8 = 1 + 3 + 9 + 27 + 84;
 
-/// The byte that holds the given codes (0..2).
-pub fn encode(codes: [planes]u8) u8 {
-    return codes[0] + 3 * codes[1] + 9 * codes[2] + 27 * codes[3] + 84 * codes[4];
+/// The block that holds the given codes (0..2).
+pub fn encode(codes: [planes]dot.Codes) dot.Codes {
+    const units = [planes]u8{ 1, 3, 9, 27, 84 };
+    var bytes: dot.Codes = @splat(0);
+    inline for (units, codes) |unit, code| bytes += code * @as(dot.Codes, @splat(unit));
+    return bytes;
 }
 
 extern fn @"llvm.x86.avx512.permvar.qi.512"(dot.Codes, dot.Codes) dot.Codes;

@@ -4,6 +4,7 @@ const abi = @import("../abi.zig");
 const dot = @import("dot.zig");
 const epilogue = @import("epilogue.zig");
 const grouped = @import("grouped.zig");
+const packBlock = @import("pack.zig").packBlock;
 const panel = @import("panel.zig");
 
 const Linear = abi.args.Linear;
@@ -154,26 +155,7 @@ pub fn Ternary(comptime layout: type) type {
             while (row < source.rows) : (row += block_rows) {
                 const block = to + (first_row + row) / block_rows * rowBytes(source.k);
                 const rows = @min(block_rows, source.rows - row);
-                packBlock(trits + @as(u64, row) * source.k, rows, source.k, block);
-            }
-        }
-
-        fn packBlock(trits: [*]const i8, rows: u32, k: u32, out: [*]u8) void {
-            for (0..rowBytes(k) / block_bytes) |kb| {
-                const block = out[kb * block_bytes ..][0..block_bytes];
-                @memset(block, layout.zero_byte);
-                const first = kb * layout.columns;
-                for (0..rows) |r| {
-                    const row = trits + r * k;
-                    for (0..4) |j| {
-                        var codes: [planes]u8 = @splat(1);
-                        inline for (0..planes) |i| {
-                            const column = first + i * 4 + j;
-                            if (column < k) codes[i] = @bitCast(row[column] + 1);
-                        }
-                        block[r * 4 + j] = layout.encode(codes);
-                    }
-                }
+                packBlock(layout, trits + @as(u64, row) * source.k, rows, source.k, block);
             }
         }
 

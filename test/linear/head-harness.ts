@@ -96,12 +96,19 @@ export function topOf(logits: Float32Array, n: number, top: number): Top {
   const ids = new Uint32Array(rows * top);
   const values = new Float32Array(rows * top);
   for (let r = 0; r < rows; r++) {
-    const row = logits.subarray(r * n, (r + 1) * n);
-    const order = Uint32Array.from(row, (_, i) => i).sort((a, b) => row[b]! - row[a]! || a - b);
-    for (let i = 0; i < top; i++) {
-      ids[r * top + i] = order[i]!;
-      values[r * top + i] = row[order[i]!]!;
+    const best: { id: number; value: number }[] = [];
+    for (let id = 0; id < n; id++) {
+      const value = logits[r * n + id]!;
+      if (best.length === top && value <= best[top - 1]!.value) continue;
+      let at = best.length;
+      while (at > 0 && best[at - 1]!.value < value) at--;
+      best.splice(at, 0, { id, value });
+      if (best.length > top) best.pop();
     }
+    best.forEach((found, i) => {
+      ids[r * top + i] = found.id;
+      values[r * top + i] = found.value;
+    });
   }
   return { ids, values };
 }

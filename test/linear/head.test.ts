@@ -49,6 +49,8 @@ function hidden(
   return x;
 }
 
+const bits = (values: Float32Array) => [...new Uint32Array(values.buffer)];
+
 interface Run {
   readonly weights: Float32Array;
   readonly k: number;
@@ -64,14 +66,21 @@ function compare(native: Native, pool: Pool, run: Run): number {
   const [n, rows] = [weights.length / k, x.length / k];
   const format = run.format ?? "bf16";
   const entry = native.find("linear", format)!;
-  const full = runLinear(native, pool, entry, { n, k, rows, weights, x, multiplier });
+  const full = runLinear(native, pool, entry, {
+    n,
+    k,
+    rows,
+    weights,
+    x,
+    ...(multiplier !== undefined && { multiplier }),
+  });
   using head = new Head(native, pool, format, weights, k);
   let evaluated = 0;
   for (const top of run.tops) {
     const wanted = topOf(full, n, top);
-    const found = head.top(x, top, multiplier);
-    expect(found.ids).toEqual(wanted.ids);
-    expect(new Uint32Array(found.values.buffer)).toEqual(new Uint32Array(wanted.values.buffer));
+    const found = head.top(x, top, multiplier ?? 1);
+    expect([...found.ids]).toEqual([...wanted.ids]);
+    expect(bits(found.values)).toEqual(bits(wanted.values));
     const wrong = found.logits.findIndex((v, i) => v !== full[i] && v !== Number.NEGATIVE_INFINITY);
     expect(wrong).toBe(-1);
     evaluated += found.counts.reduce((sum, count) => sum + count, 0);
@@ -98,9 +107,10 @@ for (const [isa, native] of natives) {
     const weights = await trained();
     const random = generator(7);
     let evaluated = 0;
-    const confidences = isa === "generic" ? [1] : [0, 0.3, 1, 3];
+    const fast = isa !== "generic";
+    const confidences = fast ? [0, 0.3, 1, 3] : [1];
     for (const confidence of confidences) {
-      const x = hidden(weights, 256, 500, confidence, random);
+      const x = hidden(weights, 256, fast ? 500 : 50, confidence, random);
       evaluated += compare(native, pool, { weights, k: 256, x, tops: [1, 40] });
     }
     expect(evaluated / confidences.length).toBeLessThan(0.3);
@@ -126,7 +136,7 @@ for (const [isa, native] of natives) {
 
   test(`${isa}: hostile weights`, () => {
     const random = generator(11);
-    const [n, k] = [3000, 320];
+    const [n, k] = isa === "generic" ? [600, 320] : [3000, 320];
     const plain = normals(n * k, random, 0.03);
     const spread = plain.map((v, i) => v * (0.2 + 3 * ((Math.floor(i / k) * 7919) % 100) * 0.01));
     const outliers = plain.map((v, i) => (i % k < 8 ? v * 60 : v));
@@ -143,5 +153,5 @@ for (const [isa, native] of natives) {
         compare(native, pool, { weights, k, x, tops: [1, 10, 64] });
       }
     }
-  });
+  }, 60_000);
 }
