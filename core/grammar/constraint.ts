@@ -2,7 +2,7 @@
 import type { ConstraintSource } from "../engine/protocol.ts";
 import { WrinkleFreeError } from "../errors.ts";
 import type { Tokenizer } from "../text/types.ts";
-import { Matcher, type State } from "./matcher.ts";
+import { Matcher, type State, tooAmbiguous } from "./matcher.ts";
 import { compile } from "./program.ts";
 import { parseSource } from "./source.ts";
 import { TokenTrie } from "./token-trie.ts";
@@ -28,8 +28,8 @@ export function checkConstraint(source: ConstraintSource): void {
   compile(parseSource(source));
 }
 
-/** Compiled grammars kept, and masks of 1 bit a token kept among all of them. */
-const limits = { grammars: 32, masks: 1024 };
+/** Compiled grammars kept; masks kept among all of them; places visited for one mask. */
+const limits = { grammars: 32, masks: 1024, work: 2_000_000 };
 
 /** Below this many characters, a class is as quickly walked as looked up. */
 const wideSet = 48;
@@ -114,6 +114,7 @@ function computeMask(trie: TokenTrie, matcher: Matcher, state: State): Uint32Arr
   const mask = new Uint32Array((trie.vocabularySize + 31) >> 5);
   const { need, most } = addSlices(trie, matcher, state, mask);
   const path: State[] = [];
+  const lastWork = matcher.work + limits.work;
   for (let node = 0; node < bytes.length; ) {
     if (need !== undefined && need[node]! <= most) {
       node = ends[node]!;
@@ -126,6 +127,7 @@ function computeMask(trie: TokenTrie, matcher: Matcher, state: State): Uint32Arr
       continue;
     }
     if (tokens[node]! >= 0) trie.mark(node, mask);
+    if (matcher.work > lastWork) throw tooAmbiguous();
     path[depth] = next;
     node++;
   }

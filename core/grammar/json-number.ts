@@ -114,6 +114,7 @@ function magnitudes(low: Bound, high: Bound | undefined): Expression | undefined
   const [first, last] = [BigInt(a.whole), BigInt(b.whole)];
   if (first > last) return undefined;
   if (first === last) {
+    if (b.fraction === "" && high.exclusive) return undefined;
     const between = within(a.fraction, low.exclusive, b.fraction, high.exclusive);
     return join(text(a.whole), fraction(between, a.fraction, low));
   }

@@ -35,12 +35,17 @@ export class TokenTrie {
   constructor(tokenizer: Tokenizer) {
     this.vocabularySize = tokenizer.vocabularySize;
     this.sameBytes = new Int32Array(this.vocabularySize).fill(noToken);
-    const builder = new Builder();
+    const texts = new Map<number, Uint8Array>();
+    let most = 1;
     for (let token = 0; token < this.vocabularySize; token++) {
       if (tokenizer.isSpecial(token) || tokenizer.endTokens.has(token)) continue;
       const bytes = tokenizer.bytes(token);
-      if (bytes.length > 0) this.sameBytes[token] = builder.insert(bytes, token);
+      if (bytes.length === 0) continue;
+      texts.set(token, bytes);
+      most += bytes.length;
     }
+    const builder = new Builder(most);
+    for (const [token, bytes] of texts) this.sameBytes[token] = builder.insert(bytes, token);
     const { bytes, depths, ends, tokens } = builder.order();
     this.bytes = bytes;
     this.depths = depths;
@@ -67,35 +72,57 @@ export class TokenTrie {
   }
 }
 
-/** Builds the tree with child lists, then numbers it depth first. */
+/** Builds the tree with child lists and a hash table of its edges, then numbers it depth first. */
 class Builder {
-  readonly #byte: number[] = [0];
-  readonly #token: number[] = [noToken];
-  readonly #child: number[] = [0];
-  readonly #sibling: number[] = [0];
+  readonly #byte: Uint8Array;
+  readonly #token: Int32Array;
+  readonly #child: Int32Array;
+  readonly #sibling: Int32Array;
+  /** Open addressing: child nodes by (parent, byte); 0 = free. */
+  readonly #edges: Int32Array;
+  readonly #parent: Int32Array;
+  #size = 1;
+
+  /** @param most nodes at most */
+  constructor(most: number) {
+    this.#byte = new Uint8Array(most);
+    this.#token = new Int32Array(most).fill(noToken);
+    this.#child = new Int32Array(most);
+    this.#sibling = new Int32Array(most);
+    this.#parent = new Int32Array(most);
+    this.#edges = new Int32Array(2 ** Math.ceil(Math.log2(most * 2)));
+  }
 
   /** Returns the token that had these bytes before, or -1. */
   insert(bytes: Uint8Array, token: number): number {
     let node = 0;
-    for (const byte of bytes) {
-      let child = this.#child[node]!;
-      while (child !== 0 && this.#byte[child] !== byte) child = this.#sibling[child]!;
-      if (child === 0) {
-        child = this.#byte.push(byte) - 1;
-        this.#token.push(noToken);
-        this.#child.push(0);
-        this.#sibling.push(this.#child[node]!);
-        this.#child[node] = child;
-      }
-      node = child;
-    }
+    for (let i = 0; i < bytes.length; i++) node = this.#step(node, bytes[i]!);
     const previous = this.#token[node]!;
     this.#token[node] = token;
     return previous;
   }
 
+  #step(parent: number, byte: number): number {
+    const wrap = this.#edges.length - 1;
+    let slot = Math.imul(parent * 256 + byte, 0x9e3779b1) >>> 8;
+    for (;;) {
+      slot &= wrap;
+      const node = this.#edges[slot]!;
+      if (node === 0) break;
+      if (this.#parent[node] === parent && this.#byte[node] === byte) return node;
+      slot++;
+    }
+    const node = this.#size++;
+    this.#edges[slot] = node;
+    this.#byte[node] = byte;
+    this.#parent[node] = parent;
+    this.#sibling[node] = this.#child[parent]!;
+    this.#child[parent] = node;
+    return node;
+  }
+
   order() {
-    const count = this.#byte.length - 1;
+    const count = this.#size - 1;
     const bytes = new Uint8Array(count);
     const depths = new Uint16Array(count);
     const ends = new Int32Array(count);
