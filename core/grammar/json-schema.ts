@@ -1,5 +1,4 @@
 // JSON Schema (the common part of draft 2020-12) to a grammar of the JSON texts that it allows.
-import { WrinkleFreeError } from "../errors.ts";
 import {
   choice,
   type Expression,
@@ -10,19 +9,22 @@ import {
   sequence,
   text,
 } from "./expression.ts";
-import { type Bound, decimals, integers } from "./json-number.ts";
+import { numberSchema, stringSchema } from "./json-scalars.ts";
+import { array, comma, jsonRules, object, otherKey, space } from "./json-text.ts";
 import {
-  array,
-  comma,
-  formats,
-  jsonRules,
-  object,
-  otherKey,
-  space,
-  stringLike,
-  stringOf,
-} from "./json-text.ts";
-import { pointer, resolve, type Schema, SchemaMerger } from "./schema-merge.ts";
+  count,
+  fail,
+  impliedTypes,
+  isOfType,
+  isRecord,
+  pointer,
+  refuseUnsupported,
+  type Schema,
+  type Type,
+  typeKeywords,
+  typesOf,
+} from "./schema-keywords.ts";
+import { resolve, SchemaMerger } from "./schema-merge.ts";
 
 /**
  * The root rule matches JSON texts that validate against the schema, properties in their declared
@@ -37,53 +39,6 @@ export function jsonSchemaGrammar(schema: unknown): Grammar {
 }
 
 const limits = { depth: 64, schemas: 20_000, rules: 7_000 };
-
-const types = ["object", "array", "string", "number", "integer", "boolean", "null"] as const;
-type Type = (typeof types)[number];
-
-/** Keywords that restrict one type; they tell it where `type` is left out. */
-const typeKeywords: Readonly<Record<string, Type>> = {
-  properties: "object",
-  required: "object",
-  additionalProperties: "object",
-  minProperties: "object",
-  maxProperties: "object",
-  items: "array",
-  prefixItems: "array",
-  minItems: "array",
-  maxItems: "array",
-  minLength: "string",
-  maxLength: "string",
-  pattern: "string",
-  format: "string",
-  minimum: "number",
-  maximum: "number",
-  exclusiveMinimum: "number",
-  exclusiveMaximum: "number",
-};
-
-/** Keywords that restrict, and are not supported. Ones that JSON Schema does not know are notes. */
-const unsupported: ReadonlySet<string> = new Set([
-  "patternProperties",
-  "propertyNames",
-  "dependentRequired",
-  "dependentSchemas",
-  "dependencies",
-  "if",
-  "then",
-  "else",
-  "not",
-  "contains",
-  "minContains",
-  "maxContains",
-  "uniqueItems",
-  "unevaluatedProperties",
-  "unevaluatedItems",
-  "additionalItems",
-  "multipleOf",
-  "$dynamicRef",
-  "$recursiveRef",
-]);
 
 class SchemaCompiler {
   readonly rules = new Map<string, Expression>(jsonRules);
@@ -325,141 +280,4 @@ class SchemaCompiler {
     }
     return sequence(text("["), space, tail, text("]"));
   }
-}
-
-function stringSchema(schema: Schema, path: string): Expression {
-  const min = count(schema, "minLength", path) ?? 0;
-  const max = count(schema, "maxLength", path) ?? Infinity;
-  if (min > max) fail(`${path}/minLength`, "larger than maxLength");
-  const hasLength = min > 0 || max !== Infinity;
-  const { pattern, format } = schema;
-  if (pattern !== undefined) {
-    if (typeof pattern !== "string") fail(`${path}/pattern`, "a string expected");
-    if (hasLength) fail(`${path}/pattern`, "not supported beside minLength or maxLength");
-    if (format !== undefined) fail(`${path}/pattern`, "not supported beside format");
-    return stringLike(pattern, `${path}/pattern`);
-  }
-  if (format !== undefined) {
-    const known = typeof format === "string" ? formats[format] : undefined;
-    if (known === undefined) {
-      const list = Object.keys(formats).join(", ");
-      fail(`${path}/format`, `format ${JSON.stringify(format)} is not supported (${list} are)`);
-    }
-    if (hasLength) fail(`${path}/format`, "not supported beside minLength or maxLength");
-    return stringLike(known, `${path}/format`);
-  }
-  return hasLength ? stringOf(min, max) : rule(" string");
-}
-
-/** What OpenAPI's formats of numbers mean. */
-const numberFormats: Readonly<Record<string, [bigint, bigint] | undefined>> = {
-  int32: [-(2n ** 31n), 2n ** 31n - 1n],
-  int64: [-(2n ** 63n), 2n ** 63n - 1n],
-  float: undefined,
-  double: undefined,
-};
-
-function numberSchema(kind: "integer" | "number", schema: Schema, path: string): Expression {
-  const low = bound(schema, "minimum", "exclusiveMinimum", 1, path);
-  const high = bound(schema, "maximum", "exclusiveMaximum", -1, path);
-  const { format } = schema;
-  if (format !== undefined && !(typeof format === "string" && format in numberFormats)) {
-    fail(`${path}/format`, `format ${JSON.stringify(format)} of a number is not supported`);
-  }
-  const formatRange = kind === "integer" ? numberFormats[format as string] : undefined;
-  if (low === undefined && high === undefined && formatRange === undefined) {
-    return rule(` ${kind}`);
-  }
-  let found: Expression | undefined;
-  if (kind === "number") found = decimals(low, high);
-  else {
-    const least = low && whole(low, 1);
-    const most = high && whole(high, -1);
-    const [formatMin, formatMax] = formatRange ?? [undefined, undefined];
-    found = integers(
-      least === undefined || (formatMin !== undefined && formatMin > least) ? formatMin : least,
-      most === undefined || (formatMax !== undefined && formatMax < most) ? formatMax : most,
-    );
-  }
-  return found ?? fail(path, "no number lies between its bounds");
-}
-
-/** The nearest whole number within a bound. */
-function whole({ value, exclusive }: Bound, direction: 1 | -1): bigint {
-  const nearest = direction > 0 ? Math.ceil(value) : Math.floor(value);
-  return BigInt(nearest) + (exclusive && nearest === value ? BigInt(direction) : 0n);
-}
-
-function bound(
-  schema: Schema,
-  inclusive: string,
-  exclusive: string,
-  direction: 1 | -1,
-  path: string,
-): Bound | undefined {
-  let tightest: Bound | undefined;
-  for (const keyword of [inclusive, exclusive]) {
-    const value = schema[keyword];
-    if (value === undefined) continue;
-    if (typeof value !== "number") fail(`${path}/${keyword}`, "a number expected");
-    if (Math.abs(value) > 1e15) fail(`${path}/${keyword}`, "not supported beyond 1e15");
-    const candidate = { value, exclusive: keyword === exclusive };
-    const difference = tightest === undefined ? 1 : (value - tightest.value) * direction;
-    if (difference > 0 || (difference === 0 && candidate.exclusive)) tightest = candidate;
-  }
-  return tightest;
-}
-
-function refuseUnsupported(schema: Schema, path: string): void {
-  for (const [keyword, value] of Object.entries(schema)) {
-    if (!unsupported.has(keyword)) continue;
-    const harmless =
-      (keyword === "uniqueItems" && value === false) ||
-      (keyword === "multipleOf" && value === 1 && schema.type === "integer") ||
-      (keyword.startsWith("unevaluated") && value === true) ||
-      (keyword === "patternProperties" && isRecord(value) && Object.keys(value).length === 0) ||
-      keyword === "additionalItems";
-    if (!harmless) fail(`${path}/${pointer(keyword)}`, `"${keyword}" is not supported`);
-  }
-}
-
-function typesOf(type: unknown, path: string): Type[] {
-  const list = Array.isArray(type) ? type : [type];
-  const known = list.filter((t): t is Type => types.includes(t as Type));
-  if (known.length === 0 || known.length < list.length) {
-    fail(`${path}/type`, `no type: ${JSON.stringify(type)}`);
-  }
-  return [...new Set(known)];
-}
-
-function impliedTypes(schema: Schema): Type[] | undefined {
-  for (const [keyword, type] of Object.entries(typeKeywords)) {
-    if (schema[keyword] !== undefined) return [type];
-  }
-  return undefined;
-}
-
-function isOfType(value: unknown, type: Type): boolean {
-  if (type === "null") return value === null;
-  if (type === "array") return Array.isArray(value);
-  if (type === "object") return isRecord(value);
-  if (type === "integer") return Number.isInteger(value);
-  return typeof value === type;
-}
-
-function count(schema: Schema, keyword: string, path: string): number | undefined {
-  const value = schema[keyword];
-  if (value === undefined) return undefined;
-  if (typeof value !== "number" || !(Number.isInteger(value) && value >= 0)) {
-    fail(`${path}/${keyword}`, "a whole number of at least 0 expected");
-  }
-  return value;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function fail(path: string, what: string): never {
-  throw new WrinkleFreeError("bad_request", `JSON schema, ${path}: ${what}`, { field: path });
 }

@@ -1,7 +1,5 @@
 // Schemas that apply together ($ref with siblings, allOf, anyOf beside keywords) made into one.
-import { WrinkleFreeError } from "../errors.ts";
-
-export type Schema = Readonly<Record<string, unknown>>;
+import { fail, isRecord, type Schema } from "./schema-keywords.ts";
 
 /** Keywords that say nothing about what is allowed. */
 const notes: ReadonlySet<string> = new Set([
@@ -20,11 +18,6 @@ const notes: ReadonlySet<string> = new Set([
   "writeOnly",
   "discriminator",
 ]);
-
-/** A name as it stands in a JSON pointer. */
-export function pointer(name: string): string {
-  return name.replaceAll("~", "~0").replaceAll("/", "~1");
-}
 
 /** The schema that a reference within the document names. Throws `bad_request`. */
 export function resolve(root: unknown, reference: string, path: string): unknown {
@@ -231,12 +224,4 @@ function typeOf(value: unknown): string {
 
 function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [value];
-}
-
-function isRecord(value: unknown): value is Schema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function fail(path: string, what: string): never {
-  throw new WrinkleFreeError("bad_request", `JSON schema, ${path}: ${what}`, { field: path });
 }

@@ -1,7 +1,7 @@
 // Constraints: masks against brute force, ends, tokens by name, lazy ones, an unskewed distribution.
 import { describe, expect, test } from "bun:test";
 import type { State } from "../../core/grammar/matcher.ts";
-import { ConstraintFactory, checkConstraint, Random } from "../../core/index.ts";
+import { ConstraintFactory, checkConstraint, Random, type Tokenizer } from "../../core/index.ts";
 import { chain, neutral } from "../samplers/helpers.ts";
 import { allowed, factory, matcherOf, tokenizer, walk } from "./helpers.ts";
 
