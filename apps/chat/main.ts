@@ -60,12 +60,13 @@ async function openBackend(
     maxSequences: 1,
     progress: quiet ? undefined : showProgress,
   });
+  if (!quiet) process.stderr.write("\r\x1b[K");
   return localBackend(loaded);
 }
 
 function showProgress(loaded: number, total: number): void {
   const percent = Math.floor((100 * loaded) / total);
-  process.stderr.write(`\rloading ${percent} %${loaded >= total ? "\r\x1b[K" : ""}`);
+  process.stderr.write(`\rloading ${percent} %`);
 }
 
 /** Answers everything that comes through standard input as one message. */

@@ -24,11 +24,12 @@ export async function runTerminal(session: Session): Promise<void> {
     terminal: true,
     historySize: 500,
   });
-  const stop = new Stopper(lines);
+  const stop = new Stopper();
+  const reader = new LineReader(lines, stop);
   print(paint("dim", `${session.backend.name} · /help lists commands, Ctrl-D leaves`));
   try {
     for (;;) {
-      const text = await readMessage(lines, stop);
+      const text = await reader.message();
       if (text === undefined) return;
       if (text.trim() === "") continue;
       if ((await handle(session, text, stop)) === "leave") return;
@@ -99,20 +100,12 @@ function summary(stats: AnswerStats): string {
 /** Gives Ctrl-C to the answer while there is one; at the prompt the second one leaves. */
 class Stopper {
   #abort: AbortController | undefined;
-  #asked = false;
   /** Called when Ctrl-C is pressed at the prompt. */
-  onPrompt: ((leave: boolean) => void) | undefined;
+  onPrompt: () => void = () => {};
 
-  constructor(lines: Interface) {
-    const pressed = (): void => {
-      if (this.#abort) this.#abort.abort();
-      else {
-        this.onPrompt?.(this.#asked);
-        this.#asked = true;
-      }
-    };
-    lines.on("SIGINT", pressed);
-    process.on("SIGINT", pressed);
+  press(): void {
+    if (this.#abort) this.#abort.abort();
+    else this.onPrompt();
   }
 
   begin(): AbortController {
@@ -123,46 +116,66 @@ class Stopper {
   end(): void {
     this.#abort = undefined;
   }
+}
 
-  forget(): void {
+/** Lines as the person enters them; what is pasted or typed ahead waits for its turn. */
+class LineReader {
+  readonly #lines: Interface;
+  readonly #waiting: string[] = [];
+  #closed = false;
+  #asked = false;
+  #wake: () => void = () => {};
+
+  constructor(lines: Interface, stop: Stopper) {
+    this.#lines = lines;
+    lines.on("line", (line) => {
+      this.#waiting.push(line);
+      this.#wake();
+    });
+    lines.on("close", () => {
+      this.#closed = true;
+      this.#wake();
+    });
+    lines.on("SIGINT", () => stop.press());
+    process.on("SIGINT", () => stop.press());
+    stop.onPrompt = () => this.#interrupted();
+  }
+
+  #interrupted(): void {
+    if (this.#asked) {
+      this.#lines.close();
+      return;
+    }
+    this.#asked = true;
+    print("\n(Ctrl-C again leaves, /help lists commands)");
+    this.#lines.prompt();
+  }
+
+  /** The next line; undefined when the person leaves. */
+  async read(prompt: string): Promise<string | undefined> {
+    if (this.#waiting.length === 0 && !this.#closed) {
+      this.#lines.setPrompt(prompt);
+      this.#lines.prompt();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
     this.#asked = false;
+    const line = this.#waiting.shift();
+    if (line === undefined) print("");
+    return line;
   }
-}
 
-/** One message: a line, or what is between two lines of """. Undefined: the person leaves. */
-async function readMessage(lines: Interface, stop: Stopper): Promise<string | undefined> {
-  const first = await readLine(lines, stop, paint("cyan", "> "));
-  if (first === undefined || !first.startsWith('"""')) return first;
-  const parts = [first.slice(3)];
-  while (!parts.at(-1)?.endsWith('"""')) {
-    const line = await readLine(lines, stop, paint("cyan", "… "));
-    if (line === undefined) return undefined;
-    parts.push(line);
+  /** One message: a line, or what is between two lines of """. */
+  async message(): Promise<string | undefined> {
+    const first = await this.read(paint("cyan", "> "));
+    if (!first?.startsWith('"""')) return first;
+    const parts = [first.slice(3)];
+    while (!parts.at(-1)?.endsWith('"""')) {
+      const line = await this.read(paint("cyan", "… "));
+      if (line === undefined) return undefined;
+      parts.push(line);
+    }
+    return parts.join("\n").slice(0, -3).trim();
   }
-  return parts.join("\n").slice(0, -3).trim();
-}
-
-function readLine(lines: Interface, stop: Stopper, prompt: string): Promise<string | undefined> {
-  return new Promise((resolve) => {
-    const end = (line: string | undefined): void => {
-      lines.off("line", end);
-      lines.off("close", closed);
-      stop.onPrompt = undefined;
-      if (line !== undefined) stop.forget();
-      resolve(line);
-    };
-    const closed = (): void => {
-      print("");
-      end(undefined);
-    };
-    stop.onPrompt = (leave) => {
-      if (leave) return closed();
-      print("\n(Ctrl-C again leaves, /help lists commands)");
-      lines.prompt();
-    };
-    lines.on("line", end);
-    lines.on("close", closed);
-    lines.setPrompt(prompt);
-    lines.prompt();
-  });
 }

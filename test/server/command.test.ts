@@ -1,0 +1,94 @@
+// The serve command as a process: what it says, how it reads flags and environment, how it stops.
+import { describe, expect, test } from "bun:test";
+import { plainFlags } from "../../apps/server/command.ts";
+
+const cli = "apps/cli/main.ts";
+
+function run(args: string[], env: Record<string, string> = {}) {
+  return Bun.spawn([process.execPath, cli, "serve", ...args], {
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, NO_COLOR: "1", ...env },
+  });
+}
+
+async function failed(args: string[], env: Record<string, string> = {}) {
+  const child = run(args, env);
+  const [code, text] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+  return { code, text };
+}
+
+/** Reads standard output until it holds `needle`. */
+async function readUntil(stream: ReadableStream<Uint8Array>, needle: string): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.includes(needle)) return text;
+  }
+  throw new Error(`the server ended, saying: ${text}`);
+}
+
+test("serves the built-in model, says so, answers its own curl, and stops on a signal", async () => {
+  const child = run(["--port", "0", "-t", "1", "--log-level", "silent"], { WF_CTX_SIZE: "256" });
+  try {
+    const text = await readUntil(child.stdout, "Ready.");
+    expect(text).toContain("built-in");
+    expect(text).toContain("-m FILE");
+    const url = /curl (http:\S+)\/v1\/chat/.exec(text)?.[1];
+    const body = /-d '(.*)'/.exec(text)?.[1];
+    const reply = await fetch(`${url}/v1/chat/completions`, { method: "POST", body });
+    expect(reply.status).toBe(200);
+    const props = (await (await fetch(`${url}/props`)).json()) as Record<string, never>;
+    expect(props).toMatchObject({ default_generation_settings: { n_ctx: 256 } });
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+  } finally {
+    child.kill("SIGKILL");
+  }
+});
+
+describe("wrong flags", () => {
+  const cases: [args: string[], code: number, text: string, env?: Record<string, string>][] = [
+    [["--port", "x"], 2, "--port"],
+    [["--port", "70000"], 2, "65535"],
+    [["--prot", "1"], 2, "Did you mean --port?"],
+    [["-c", "-5"], 2, "--ctx-size"],
+    [["--cache-type-k", "q9"], 2, "f16, q8_0"],
+    [["-m", "no/such/file.gguf"], 1, "no/such/file.gguf"],
+    [["-m", "package.json"], 1, "package.json"],
+    [["--ssl-key-file", "package.json"], 2, "--ssl-cert-file"],
+    [["--api-key-file", "no/keys"], 2, "no/keys"],
+    [["--chat-template", "{% if %}"], 1, "template"],
+    [["--plugin", "no-such-plugin"], 1, "no-such-plugin"],
+    [[], 2, "LLAMA_ARG_CTX_SIZE=x", { LLAMA_ARG_CTX_SIZE: "x" }],
+  ];
+  for (const [args, code, text, env] of cases) {
+    test(args.join(" ") || text, async () => {
+      const result = await failed(
+        [...args, ...(args.includes("--port") ? [] : ["--port", "0"])],
+        env,
+      );
+      expect(result.text).toContain(text);
+      expect(result.text).toStartWith("error: ");
+      expect(result.code).toBe(code);
+    });
+  }
+});
+
+test("llama-server's spellings become ours, and what means nothing here is dropped", () => {
+  const given = [
+    "-np",
+    "4",
+    "-cb",
+    "-tb",
+    "2",
+    "--context-length=512",
+    "-ub",
+    "64",
+    "--jinja",
+    "-c",
+    "9",
+  ];
+  expect(plainFlags(given)).toEqual(["--parallel", "4", "--ctx-size=512", "-c", "9"]);
+});
