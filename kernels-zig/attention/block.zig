@@ -47,7 +47,16 @@ pub const Block = struct {
     value_scales: usize,
     /// Positions that take part, 1..32.
     count: usize,
+    /// Keys and values of the block that is wanted next, to ask memory for; 0: none. Pages lie
+    /// anywhere, and a page is too short for the CPU to see the pattern.
+    next_keys: usize = 0,
+    next_values: usize = 0,
 };
+
+inline fn prefetch(address: usize) void {
+    // Asking for an address that is not there does nothing.
+    @prefetch(@as([*]const u8, @ptrFromInt(address)), .{ .locality = 2 });
+}
 
 pub const Shape = struct {
     head_dim: usize,
@@ -81,7 +90,11 @@ pub fn add(
     }
 }
 
-inline fn loadKeys(comptime t: abi.KvType, address: usize, index: usize) Lanes {
+fn Element(comptime t: abi.KvType) type {
+    return if (t == .f16) u16 else i8;
+}
+
+inline fn loadStored(comptime t: abi.KvType, address: usize, index: usize) Lanes {
     return switch (t) {
         .f16 => simd.fromHalf(simd.loadU16(@as([*]const u16, @ptrFromInt(address)) + index)),
         .i8 => simd.fromInts(simd.loadI8(@as([*]const i8, @ptrFromInt(address)) + index)),
@@ -101,8 +114,9 @@ fn scores(
     inline while (first < halves) : (first += key_vectors) {
         var sums: [n][key_vectors]Lanes = @splat(@splat(simd.zero));
         for (0..shape.head_dim) |d| {
+            if (first == 0) prefetch(block.next_keys +% d * positions * @sizeOf(Element(t)));
             inline for (0..key_vectors) |j| {
-                const k = loadKeys(t, block.keys, d * positions + (first + j) * lanes);
+                const k = loadStored(t, block.keys, d * positions + (first + j) * lanes);
                 inline for (0..n) |i| {
                     sums[i][j] = simd.fma(simd.splat(queries[i][d]), k, sums[i][j]);
                 }
@@ -234,8 +248,13 @@ inline fn columns(
 ) void {
     var sums: [n][wide]Lanes = @splat(@splat(simd.zero));
     for (0..block.count) |p| {
+        const ahead = block.next_values +% (p * shape.dim + column) * @sizeOf(Element(t));
+        comptime var line = 0;
+        inline while (line < wide * lanes * @sizeOf(Element(t))) : (line += 64) {
+            prefetch(ahead +% line);
+        }
         inline for (0..wide) |j| {
-            const v = loadKeys(t, block.values, p * shape.dim + column + j * lanes);
+            const v = loadStored(t, block.values, p * shape.dim + column + j * lanes);
             inline for (0..n) |i| sums[i][j] = simd.fma(simd.splat(weights[i][p]), v, sums[i][j]);
         }
     }

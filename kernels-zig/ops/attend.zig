@@ -55,6 +55,12 @@ const Plan = struct {
         return plan.args.kv_heads * if (plan.spans == 0) 1 else tile.spans;
     }
 
+    /// Where the page of a block of 32 positions holds this layer.
+    fn partOf(plan: Plan, tile: Tile, block: usize) u64 {
+        const page = kv.pageOf(plan.step, tile.sequence, block);
+        return plan.args.kv + page * plan.args.page_bytes + plan.args.layer_offset;
+    }
+
     /// The state of a row, head and span among the partials.
     fn partial(plan: Plan, row: usize, head: usize, span: usize) State {
         const floats = blocks.stateFloats(plan.args.head_dim);
@@ -199,8 +205,7 @@ fn addSpan(
     for (span * span_blocks..(span + 1) * span_blocks) |index| {
         const start = index * kv.positions;
         if (start > last_position) return;
-        const page = kv.pageOf(plan.step, tile.sequence, index);
-        const at = args.kv + page * args.page_bytes + args.layer_offset;
+        const at = plan.partOf(tile, index);
         var block: blocks.Block = .{
             .keys = at + head * keys.head_bytes,
             .values = at + keys.bytes + head * values.head_bytes,
@@ -208,6 +213,11 @@ fn addSpan(
             .value_scales = at + keys.bytes + values.scalesAt(args.kv_heads, head),
             .count = kv.positions,
         };
+        if (start + kv.positions <= last_position) {
+            const next = plan.partOf(tile, index + 1);
+            block.next_keys = next + head * keys.head_bytes;
+            block.next_values = next + keys.bytes + head * values.head_bytes;
+        }
         if (start + kv.positions <= first_position + 1) {
             addMany(args, block, queries[0 .. tile.rows * group], states[0 .. tile.rows * group]);
             continue;
@@ -225,7 +235,7 @@ fn addSpan(
 /// Adds a block to any number of queries, in the largest groups there are.
 fn addMany(
     args: *const Args,
-    block: blocks.Block,
+    given: blocks.Block,
     queries: []const [*]const f32,
     states: []const State,
 ) void {
@@ -236,11 +246,15 @@ fn addMany(
         .type_k = @enumFromInt(args.kv_type_k),
         .type_v = @enumFromInt(args.kv_type_v),
     };
+    var block = given;
     var i: usize = 0;
     inline for (.{ 8, 4, 2, 1 }) |n| {
         if (n == 8 and !simd.avx512) continue;
         while (i + n <= queries.len) : (i += n) {
             blocks.add(n, shape, block, queries[i..][0..n], states[i..][0..n]);
+            // Once is enough.
+            block.next_keys = block.keys;
+            block.next_values = block.values;
         }
     }
 }
