@@ -15,6 +15,9 @@ export function convertCommand(): Command {
     )
     .argument("[source]", "checkpoint folder, .safetensors, .pt, .bin or .gguf file")
     .option("-o, --output <path>", "file to write; default: <source>-<format>.gguf in this folder")
+    .option("--hf-repo <owner/name>", "fetch the source from the Hugging Face hub")
+    .option("--revision <name>", "branch, tag or commit of --hf-repo")
+    .option("--hf-file <name>", "one file of --hf-repo, such as a GGUF file")
     .option("-q, --quantize <format>", "format of the ternary weights", "i2_s")
     .option("--quant-embd <format>", "format of the embedding: f16, q8_0, q6_K (default: f16)")
     .option("--quant-output <format>", "format of the output layer (default: f16)")
@@ -43,6 +46,7 @@ and those of plugins.
 
 Examples:
   $ wrinklefree convert ./bitnet-b1.58-2B-4T -o 2b4t.gguf
+  $ wrinklefree convert --hf-repo microsoft/bitnet-b1.58-2B-4T -o 2b4t.gguf
   $ wrinklefree convert 2b4t.gguf -q tq2_0 --quant-embd q6_k -o 2b4t-tq2.gguf`,
     )
     .action(async (source: string | undefined, _: unknown, command: Command) => {

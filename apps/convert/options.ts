@@ -50,7 +50,7 @@ export interface FakeMixture {
 }
 
 export interface Progress {
-  readonly phase: "write" | "verify";
+  readonly phase: "fetch" | "write" | "verify";
   readonly tensor: string;
   readonly bytes: number;
   readonly totalBytes: number;

@@ -3,11 +3,15 @@ import { basename, resolve } from "node:path";
 import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
 import { createRegistry } from "../plugins.ts";
 import { convert } from "./convert.ts";
-import type { ConvertReport, Progress } from "./options.ts";
+import { Meter } from "./meter.ts";
+import type { ConvertReport } from "./options.ts";
 
 /** The command's flags, as commander names them. */
 export interface RunOptions {
   readonly output?: string;
+  readonly hfRepo?: string;
+  readonly hfFile?: string;
+  readonly revision?: string;
   readonly quantize: string;
   readonly quantEmbd?: string;
   readonly quantOutput?: string;
@@ -26,9 +30,10 @@ export interface RunOptions {
 }
 
 export async function runConvert(source: string | undefined, flags: RunOptions): Promise<void> {
-  if (source === undefined) {
-    throw new WrinkleFreeError("usage", "convert needs a source", {
-      hint: "Give a checkpoint folder or file: wrinklefree convert ./model -o model.gguf",
+  const given = [source, flags.hfRepo].filter((name) => name !== undefined);
+  if (given.length !== 1) {
+    throw new WrinkleFreeError("usage", "convert needs one source: a path or --hf-repo", {
+      hint: "For example: wrinklefree convert ./model -o model.gguf",
     });
   }
   const plugins = await resolvePlugins(flags.plugin ?? [], process.cwd());
@@ -38,15 +43,18 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
   process.once("SIGINT", interrupt);
   const meter = flags.quiet || flags.json ? undefined : new Meter();
   try {
+    const path = source ?? (await fetchFromHub(flags, meter));
     const report = await convert(
       {
-        source,
-        output: resolve(flags.output ?? defaultOutput(source, flags.quantize)),
+        source: path,
+        output: resolve(
+          flags.output ?? defaultOutput(source ?? flags.hfRepo ?? "", flags.quantize),
+        ),
         quantize: flags.quantize.toLowerCase(),
         embedding: flags.quantEmbd,
         head: flags.quantOutput,
         config: flags.config,
-        name: flags.name,
+        name: flags.name ?? flags.hfRepo?.split("/")[1],
         weightScale: flags.weightScale,
         naive: flags.naive,
         verify: flags.verify,
@@ -72,6 +80,14 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
   }
 }
 
+async function fetchFromHub(flags: RunOptions, meter: Meter | undefined): Promise<string> {
+  const { fetchModel } = await import("./hub/hub.ts");
+  const { hfRepo: repo = "", revision, hfFile: file } = flags;
+  return fetchModel({ repo, revision, file }, (bytes, totalBytes, tensor) =>
+    meter?.show({ phase: "fetch", tensor, bytes, totalBytes }),
+  );
+}
+
 function defaultOutput(source: string, format: string): string {
   const stem = basename(resolve(source)).replace(/\.(gguf|safetensors|pt|pth|bin)$/, "");
   return `${stem}-${format}.gguf`;
@@ -86,29 +102,4 @@ function describe(report: ConvertReport, flags: RunOptions): string {
       : "";
   const sum = report.sha256 ? `sha256 ${report.sha256}\n` : "";
   return `${report.output}: ${size}, ${report.seconds.toFixed(1)} s${proof}\n${sum}`;
-}
-
-/** One line of progress on a terminal's standard error: share, rate, time left. */
-class Meter {
-  readonly #started = performance.now();
-  #drawn = 0;
-  #line = 0;
-
-  readonly show = ({ phase, tensor, bytes, totalBytes }: Progress): void => {
-    const now = performance.now();
-    if (!process.stderr.isTTY || (now - this.#drawn < 100 && bytes < totalBytes)) return;
-    this.#drawn = now;
-    const done = phase === "write" ? bytes / totalBytes / 2 : 0.5 + bytes / totalBytes / 2;
-    const seconds = (now - this.#started) / 1000;
-    const left = Math.max(0, seconds / done - seconds).toFixed(0);
-    const rate = (bytes / 2 ** 20 / Math.max(seconds, 0.001)).toFixed(0);
-    const text = `${phase} ${(100 * done).toFixed(0)} %  ${rate} MiB/s  ${left} s left  ${tensor}`;
-    process.stderr.write(`\r${text.padEnd(this.#line)}`);
-    this.#line = text.length;
-  };
-
-  clear(): void {
-    if (this.#line > 0) process.stderr.write(`\r${" ".repeat(this.#line)}\r`);
-    this.#line = 0;
-  }
 }
