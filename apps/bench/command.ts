@@ -35,6 +35,11 @@ export function benchCommand(): Command {
         .choices(["f16", "q8_0"])
         .default("f16"),
     )
+    .addOption(
+      new Option("--head <mode>", "how the largest logits are found")
+        .choices(["auto", "full", "screen"])
+        .default("auto"),
+    )
     .option("--json", "print results as JSON")
     .option("--tape", "print the recorded step and leave")
     .option("--time", "with --tape: time per op of a decode and of a prefill step")

@@ -117,18 +117,24 @@ export function prefill(runtime: Runtime, tokens: number): void {
 
 /** Greedy steps of `batch` sequences from `depth` on, each feeding its token to the next. */
 export function decode(runtime: Runtime, depth: number, batch: number, steps: number): void {
+  const screened = runtime.topLimit > 0;
   const tokens = Array.from({ length: batch }, (_, i) => (i * 31 + 5) % runtime.vocabulary);
   for (let step = 0; step < steps; step++) {
     const position = depth + step;
-    runtime.run({
-      sequences: tokens.map((token, s) => ({
-        tokens: [token],
-        position,
-        pages: pagesOf(runtime, s, position + 1),
-        logits: [0],
-      })),
-    });
-    for (let s = 0; s < batch; s++) tokens[s] = largest(runtime.logits(s));
+    runtime.run(
+      {
+        sequences: tokens.map((token, s) => ({
+          tokens: [token],
+          position,
+          pages: pagesOf(runtime, s, position + 1),
+          logits: [0],
+        })),
+      },
+      screened ? 1 : "all",
+    );
+    for (let s = 0; s < batch; s++) {
+      tokens[s] = screened ? (runtime.largest(s).ids[0] as number) : largest(runtime.logits(s));
+    }
   }
 }
 

@@ -12,6 +12,7 @@ export interface BenchOptions {
   readonly batch: number[];
   readonly repetitions: number;
   readonly steps: number;
+  readonly head: "auto" | "full" | "screen";
   readonly json?: boolean;
   readonly tape?: boolean;
   readonly time?: boolean;

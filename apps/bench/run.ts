@@ -80,6 +80,7 @@ async function open(options: BenchOptions): Promise<Runtime> {
     threads: options.threads,
     isa: options.isa,
     layout: options.layout,
+    head: options.head,
     maxSequences: Math.max(1, ...options.batch),
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,

@@ -3,37 +3,16 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Constraint } from "../grammar/constraint.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
 import { logprobs } from "../sampling/chain.ts";
-import type { StepPlan } from "../tape/tape.ts";
 import { checkRequest } from "./check.ts";
+import { drawToken, neededLogits } from "./draw.ts";
 import { proposeByLookup } from "./lookup.ts";
 import { type PageNode, PagePool } from "./pages.ts";
-import type {
-  EngineEvent,
-  EngineStats,
-  FinishReason,
-  GenerateRequest,
-  ScoredToken,
-} from "./protocol.ts";
+import type { EngineEvent, EngineStats, FinishReason, GenerateRequest } from "./protocol.ts";
+import type { StepRunner } from "./runner.ts";
 import { Scheduler, type SchedulerLimits } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
 import { readSnapshot, type SnapshotKey, writeSnapshot } from "./snapshot.ts";
 import { stepSequence, type Work, wantedLogits } from "./work.ts";
-
-/** What the engine runs steps on: the tape of a model, or anything that behaves like one. */
-export interface StepRunner {
-  readonly vocabulary: number;
-  readonly contextLength: number;
-  readonly pages: number;
-  readonly pagePositions: number;
-  run(plan: StepPlan): void;
-  /** float32 [vocabulary] of the i-th wanted row, valid until the next run. */
-  logits(index: number): Float32Array;
-  copyPage(to: number, from: number): void;
-  /** The bytes of a page, to save and restore it. */
-  pageBytes(page: number): Uint8Array;
-  /** Identifies the weights, so that saved pages meet their own model only. */
-  readonly fingerprint: string;
-}
 
 export interface EngineOptions extends SchedulerLimits {
   /** Requests that may wait; past it `add` throws `overloaded`. */
@@ -65,7 +44,8 @@ export class Engine {
   readonly #pages: PagePool;
   readonly #scheduler: Scheduler;
   readonly #sequences = new Map<string, Sequence>();
-  readonly #mask: Uint32Array;
+  /** How many logits of each row the last step gave. */
+  #top: number | "all" = "all";
   #order = 0;
   #events: EngineEvent[] = [];
   readonly #totals = {
@@ -80,7 +60,6 @@ export class Engine {
   constructor(runner: StepRunner, createChooser: ChooserFactory, options: EngineOptions) {
     this.#runner = runner;
     this.#options = options;
-    this.#mask = new Uint32Array(Math.ceil(runner.vocabulary / 32));
     this.#createChooser = createChooser;
     this.#pages = new PagePool(runner.pages, runner.pagePositions);
     this.#scheduler = new Scheduler(this.#pages, options, (to, from) => runner.copyPage(to, from));
@@ -194,7 +173,8 @@ export class Engine {
       if (sequence.finished) this.#finish(sequence, sequence.finished);
     }
     if (work.length > 0) {
-      this.#runner.run({ sequences: work.map((item) => stepSequence(item)) });
+      this.#top = neededLogits(work, this.#runner.topLimit);
+      this.#runner.run({ sequences: work.map((item) => stepSequence(item)) }, this.#top);
       this.#totals.steps++;
       const now = performance.now();
       const decodes = work.filter((item) => item.sequence.decoding).length;
@@ -316,12 +296,7 @@ export class Engine {
 
   #sample(sequence: Sequence, logitRow: number): number {
     const { request, chain, constraint } = sequence;
-    const logits = this.#runner.logits(logitRow);
-    const token = chain.sample(logits, constraint && this.#allowed(constraint));
-    if (!Number.isFinite(logits[token])) {
-      throw new WrinkleFreeError("internal", "the model's logits are not finite numbers");
-    }
-    const score = request.logprobs === undefined ? undefined : this.#score(sequence, logits, token);
+    const { token, score } = drawToken(sequence, this.#runner, logitRow, this.#top);
     chain.accept(token);
     constraint?.accept(token);
     sequence.tokens.push(token);
@@ -331,24 +306,6 @@ export class Engine {
     else if (sequence.generated >= request.maxTokens) sequence.finished = "length";
     else if (sequence.tokens.length > this.#runner.contextLength) sequence.finished = "length";
     return token;
-  }
-
-  /** The tokens that the constraint allows now; undefined where all are. */
-  #allowed(constraint: Constraint): Uint32Array | undefined {
-    if (!constraint.mask(this.#mask)) return undefined;
-    if (this.#mask.some((word) => word !== 0)) return this.#mask;
-    throw new WrinkleFreeError("bad_request", "the constraint allows no token at this place", {
-      field: "constraint",
-    });
-  }
-
-  #score(sequence: Sequence, logits: Float32Array, token: number): ScoredToken {
-    const { request, chain } = sequence;
-    const count = request.logprobs ?? 0;
-    if (!request.postSamplingProbabilities) return logprobs(logits, token, count);
-    const top = chain.probabilities(count);
-    const own = top.find((other) => other.token === token);
-    return { token, logprob: own?.logprob ?? 0, top };
   }
 
   /** Makes full pages (and with `partial` the last one) known to the prefix tree. */

@@ -3,8 +3,8 @@ import type { ErrorCode } from "../errors.ts";
 
 /** What the generated text must match; see core/grammar. */
 export interface ConstraintSource {
-  readonly kind: "gbnf" | "json_schema" | "regex" | "choice";
-  /** The grammar, the schema or list of choices as JSON, the expression. */
+  readonly kind: "gbnf" | "json_schema" | "regex" | "choice" | "tool_calls";
+  /** The grammar, the schema or list of choices or of functions as JSON, the expression. */
   readonly source: string;
   /** Acts only from the first of these texts on (tool calls). */
   readonly lazy?: { readonly triggers: readonly string[] };

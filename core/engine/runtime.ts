@@ -8,12 +8,13 @@ import { kvLayerBytes } from "../native/kv.ts";
 import { bytesView, type Region } from "../native/memory.ts";
 import { openKernels } from "../native/select.ts";
 import type { Registry } from "../registry.ts";
+import type { HeadMode } from "../tape/head.ts";
 import { KernelTable } from "../tape/kernels.ts";
 import { TapeRecorder } from "../tape/recorder.ts";
 import { type StepPlan, Tape } from "../tape/tape.ts";
 import { WeightPacker } from "../tape/weights.ts";
-import type { StepRunner } from "./engine.ts";
 import type { ModelInfo } from "./protocol.ts";
+import type { StepRunner } from "./runner.ts";
 
 export type KvTypeName = "f16" | "q8_0";
 
@@ -36,6 +37,8 @@ export interface RuntimeOptions {
   /** Forces one instruction set ("generic", "avx2", "avx512", "neon"). */
   readonly isa?: string;
   readonly weightScale?: "direct" | "inverse";
+  /** Whether greedy and top-k sampling screen the head's rows; default: where it pays. */
+  readonly head?: HeadMode;
   readonly progress?: (loadedBytes: number, totalBytes: number) => void;
 }
 
@@ -94,8 +97,16 @@ export class Runtime implements StepRunner {
     this.#pageBytes = parts.pageBytes;
   }
 
-  run(plan: StepPlan): void {
-    this.tape.run(plan);
+  get topLimit(): number {
+    return this.tape.topLimit;
+  }
+
+  run(plan: StepPlan, top: number | "all" = "all"): void {
+    this.tape.run(plan, top);
+  }
+
+  largest(index: number): { readonly ids: Uint32Array; readonly logits: Float32Array } {
+    return this.tape.largest(index);
   }
 
   logits(index: number): Float32Array {
@@ -191,9 +202,16 @@ export function createRuntime(
     kvTypeV: typeV,
     maxSequences,
   };
-  const recorder = new TapeRecorder(model, weights, kernels, host, limits, (name) =>
-    registry.router(name),
-  );
+  const recorder = new TapeRecorder({
+    model,
+    weights,
+    kernels,
+    host,
+    pool,
+    limits,
+    mode: options.head ?? "auto",
+    router: (name) => registry.router(name),
+  });
   model.architecture.record(recorder);
   const tape = new Tape(recorder, host, pool, limits, pagePositions);
   const layout = kernels.ternaryLayout(options.layout).format;

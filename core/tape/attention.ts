@@ -33,6 +33,16 @@ const partialLimit = 32 << 20;
 /** Float32 values beside a head's accumulator in a partial result. */
 const partialHeader = 16;
 
+/** What the attention verbs need of the recorder. */
+export interface AttentionParts {
+  readonly tape: TapeBuilder;
+  readonly model: Model;
+  readonly weights: WeightPacker;
+  readonly kernels: KernelTable;
+  readonly host: Host;
+  readonly limits: TapeLimits;
+}
+
 export class AttentionRecorder {
   readonly #tape: TapeBuilder;
   readonly #model: Model;
@@ -42,20 +52,13 @@ export class AttentionRecorder {
   readonly #limits: TapeLimits;
   readonly #ropeTables = new Map<string, number>();
 
-  constructor(
-    tape: TapeBuilder,
-    model: Model,
-    weights: WeightPacker,
-    kernels: KernelTable,
-    host: Host,
-    limits: TapeLimits,
-  ) {
-    this.#tape = tape;
-    this.#model = model;
-    this.#weights = weights;
-    this.#kernels = kernels;
-    this.#host = host;
-    this.#limits = limits;
+  constructor(parts: AttentionParts) {
+    this.#tape = parts.tape;
+    this.#model = parts.model;
+    this.#weights = parts.weights;
+    this.#kernels = parts.kernels;
+    this.#host = parts.host;
+    this.#limits = parts.limits;
   }
 
   rope(q: Value, k: Value, options: RopeOptions): void {

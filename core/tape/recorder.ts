@@ -1,8 +1,8 @@
 // Records an Architecture's forward step as a list of native ops; what is recorded is what runs.
 import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
-import { Input } from "../native/abi.ts";
-import type { Host } from "../native/host.ts";
+import { Input, Rows } from "../native/abi.ts";
+import type { Host, Pool } from "../native/host.ts";
 import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
 import type { Router, RouterShape } from "../plugin/router.ts";
 import { AttentionRecorder, type RopeOptions, type TapeLimits } from "./attention.ts";
@@ -15,6 +15,7 @@ import {
   TapeBuilder,
 } from "./builder.ts";
 import { ExpertsRecorder } from "./experts.ts";
+import { type HeadMode, recordScreen, type ScreenedHead } from "./head.ts";
 import type { KernelTable } from "./kernels.ts";
 import type { ActivationBuffer } from "./plan.ts";
 import type { PackedLinear, WeightPacker } from "./weights.ts";
@@ -26,34 +27,44 @@ const activations: Record<Gate | "none" | "softcap", number> = {
   gelu: 3,
   softcap: 4,
 };
-const rowsOfLogits = 1;
 /** Elements of a quantization block where weights do not say (as in Q8_0). */
 const defaultBlock = 32;
 const scaleBytes = 8;
 const embedFormats: Record<string, number> = { f32: 0, f16: 1, bf16: 2, q8_0: 3, q6_k: 4 };
+
+/** What a tape is recorded with. */
+export interface RecorderParts {
+  readonly model: Model;
+  readonly weights: WeightPacker;
+  readonly kernels: KernelTable;
+  readonly host: Host;
+  readonly pool: Pool;
+  readonly limits: TapeLimits;
+  readonly mode: HeadMode;
+  router(name: string): Router;
+}
 
 export class TapeRecorder implements Recorder {
   readonly model: Model;
   readonly #tape: TapeBuilder;
   readonly #attention: AttentionRecorder;
   readonly #experts: ExpertsRecorder;
+  readonly #parts: RecorderParts;
   readonly #weights: WeightPacker;
   readonly #limits: TapeLimits;
   #logits: ActivationBuffer | undefined;
+  /** Index of the full head's first op, and the screened head where it was recorded. */
+  headStart = 0;
+  screen: ScreenedHead | undefined;
 
-  constructor(
-    model: Model,
-    weights: WeightPacker,
-    kernels: KernelTable,
-    host: Host,
-    limits: TapeLimits,
-    router: (name: string) => Router,
-  ) {
+  constructor(parts: RecorderParts) {
+    const { model, weights, kernels, limits, router } = parts;
     this.model = model;
+    this.#parts = parts;
     this.#weights = weights;
     this.#limits = limits;
     this.#tape = new TapeBuilder(kernels, limits.maxRows);
-    this.#attention = new AttentionRecorder(this.#tape, model, weights, kernels, host, limits);
+    this.#attention = new AttentionRecorder({ ...parts, tape: this.#tape });
     const quantize = (value: Activation): Quantized => this.#quantize(value, 0);
     const { maxRows } = limits;
     const context = { model, weights, tape: this.#tape, maxRows, router, quantize };
@@ -187,15 +198,21 @@ export class TapeRecorder implements Recorder {
   logits(input: Value, weight: string, options: { scale?: number } = {}): void {
     const x = this.#tape.own(input);
     assert(x.producer.name === "norm", "logits follow a norm");
-    x.producer.args.rows = rowsOfLogits;
+    x.producer.args.rows = Rows.logits;
     const packed = this.#weights.pack([weight], "stack");
     this.#checkInput(x, packed, weight);
-    const out = this.#tape.activation(packed.n, packed.n, this.#limits.maxLogitRows);
+    const { maxLogitRows } = this.#limits;
+    const out = this.#tape.activation(packed.n, packed.n, maxLogitRows);
     this.#logits = out.ref.buffer;
-    this.#emitLinear(weight, x, packed, out, {
-      rows: rowsOfLogits,
-      multiplier: options.scale ?? 1,
-    });
+    const multiplier = options.scale ?? 1;
+    this.headStart = this.#tape.ops.length;
+    this.#emitLinear(weight, x, packed, out, { rows: Rows.logits, multiplier });
+    this.screen = recordScreen(
+      { ...this.#parts, tape: this.#tape, maxLogitRows },
+      x,
+      packed,
+      multiplier,
+    );
   }
 
   #linear(

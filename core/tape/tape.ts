@@ -6,7 +6,9 @@ import { dataView, floatView, type Region, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
 import type { TapeLimits } from "./attention.ts";
 import type { RecordedOp } from "./builder.ts";
-import { type ActivationBuffer, planBuffers, type Ref } from "./plan.ts";
+import { finishNorms, type Segment, segmentsOf, setLifetimes } from "./finish.ts";
+import { screenLimit } from "./head.ts";
+import { planBuffers, type Ref } from "./plan.ts";
 import type { TapeRecorder } from "./recorder.ts";
 
 /** The rows of one step, as the scheduler cut them. */
@@ -33,6 +35,7 @@ export interface OpTime {
 }
 
 const bytesOfTimes = 8;
+const topOffset = layouts.Op.fields.args.offset + layouts.Head.fields.top.offset;
 
 export class Tape {
   readonly vocabulary: number;
@@ -42,8 +45,10 @@ export class Tape {
   readonly #pool: Pool;
   readonly #regions: Region[] = [];
   readonly #opsAddress: number;
-  /** Runs of native ops; after each but the last, work that TypeScript does. */
-  readonly #segments: readonly Segment[];
+  /** Runs of native ops, each followed by work that TypeScript does: with the full head, and screened. */
+  readonly #full: readonly Segment[];
+  readonly #screen: Screen | undefined;
+  #top = 0;
   readonly #arena: number;
   readonly #step: number;
   readonly #times: number;
@@ -70,12 +75,21 @@ export class Tape {
     this.limits = limits;
     this.vocabulary = recorder.model.hyperparameters.vocabulary;
     finishNorms(recorder.ops);
-    setLifetimes(recorder.ops);
+    setLifetimes(recorder.ops, recorder.headStart);
     this.arenaBytes = planBuffers(recorder.buffers);
     const arena = this.#allocate(this.arenaBytes);
     this.#opsAddress = this.#allocate(recorder.ops.length * layouts.Op.size);
     this.#arena = arena;
-    this.#segments = segmentsOf(recorder.ops);
+    const { headStart, screen } = recorder;
+    const end = recorder.ops.length;
+    const body = segmentsOf(recorder.ops.slice(0, headStart));
+    this.#full = [...body, { first: headStart, count: (screen?.first ?? end) - headStart }];
+    this.#screen = screen && {
+      segments: [...body, { first: screen.first, count: end - screen.first }],
+      ids: arena + screen.ids.offset,
+      values: arena + screen.values.offset,
+      tops: range(screen.first, end).map((i) => this.#opsAddress + i * layouts.Op.size + topOffset),
+    };
     this.#encodeOps(arena);
     this.#maxPages = Math.ceil(limits.contextLength / pagePositions);
     const sizes: Record<StepArray, number> = {
@@ -108,15 +122,23 @@ export class Tape {
     this.#logitStride = logits.bytesPerRow / 4;
   }
 
-  /** Runs one step. Afterwards `logits(i)` is the i-th wanted row. Sizes must be within the limits. */
-  run(plan: StepPlan): void {
+  /** Largest logits of a row that `run` can give without all others; 0 = only all. */
+  get topLimit(): number {
+    return this.#screen ? screenLimit : 0;
+  }
+
+  /**
+   * Runs one step. Afterwards `logits(i)` is the i-th wanted row, or with `top` (1..topLimit)
+   * `largest(i)` has its `top` largest logits. Sizes must be within the limits.
+   */
+  run(plan: StepPlan, top: number | "all" = "all"): void {
     const { rows, logitRows } = this.#writeStep(plan);
     assert(rows > 0, "a step has rows");
     const view = this.#stepView;
     view.setUint32(layouts.Step.fields.rows.offset, rows, true);
     view.setUint32(layouts.Step.fields.sequences.offset, plan.sequences.length, true);
     view.setUint32(layouts.Step.fields.logitRows.offset, logitRows, true);
-    for (const { first, count, script } of this.#segments) {
+    for (const { first, count, script } of this.#segments(top)) {
       this.#host.run(
         this.#pool,
         this.#opsAddress + first * layouts.Op.size,
@@ -126,6 +148,17 @@ export class Tape {
       );
       script?.(this.#arena, rows);
     }
+  }
+
+  /** The largest logits of the i-th wanted row, descending, ties to the lower id. */
+  largest(index: number): { readonly ids: Uint32Array; readonly logits: Float32Array } {
+    const screen = this.#screen;
+    assert(screen && this.#top > 0, "the last step was run for its largest logits");
+    const at = index * this.#top * 4;
+    return {
+      ids: u32View(screen.ids + at, this.#top),
+      logits: floatView(screen.values + at, this.#top),
+    };
   }
 
   /** The i-th wanted row of the last step: float32 [vocabulary], valid until the next step. */
@@ -156,6 +189,15 @@ export class Tape {
   [Symbol.dispose](): void {
     for (const region of this.#regions) region[Symbol.dispose]();
     this.#regions.length = 0;
+  }
+
+  #segments(top: number | "all"): readonly Segment[] {
+    this.#top = top === "all" ? 0 : top;
+    if (top === "all") return this.#full;
+    const screen = this.#screen;
+    assert(screen && top >= 1 && top <= screenLimit, `${top} largest logits within the limit`);
+    for (const address of screen.tops) u32View(address, 1)[0] = top;
+    return screen.segments;
   }
 
   #allocate(bytes: number): number {
@@ -216,45 +258,14 @@ function resolve(value: number | Ref, arena: number): number {
   return arena + value.buffer.offset + value.offset;
 }
 
-interface Segment {
-  readonly first: number;
-  readonly count: number;
-  readonly script?: RecordedOp["script"];
+interface Screen {
+  readonly segments: readonly Segment[];
+  readonly ids: number;
+  readonly values: number;
+  /** Addresses of the ops' `top` arguments. */
+  readonly tops: readonly number[];
 }
 
-function segmentsOf(ops: readonly RecordedOp[]): Segment[] {
-  const segments: Segment[] = [];
-  let first = 0;
-  ops.forEach((op, i) => {
-    if (!op.script) return;
-    segments.push({ first, count: i - first, script: op.script });
-    first = i + 1;
-  });
-  segments.push({ first, count: ops.length - first });
-  return segments;
-}
-
-/** A norm whose float32 result nobody reads writes its int8 twin only. */
-function finishNorms(ops: readonly RecordedOp[]): void {
-  const read = new Set<ActivationBuffer>();
-  for (const op of ops) for (const buffer of op.reads) read.add(buffer);
-  for (const op of ops) {
-    const out = op.args.out;
-    if (op.name !== "norm" || out === undefined || typeof out === "number") continue;
-    if (read.has(out.buffer)) continue;
-    op.args.out = 0;
-    op.writes.delete(out.buffer);
-  }
-}
-
-function setLifetimes(ops: readonly RecordedOp[]): void {
-  ops.forEach((op, i) => {
-    for (const buffer of [...op.reads, ...op.writes]) {
-      if (buffer.first < 0) buffer.first = i;
-      buffer.last = Math.max(buffer.last, i);
-    }
-  });
-  // Logits outlive the step.
-  const last = ops[ops.length - 1];
-  if (last) for (const buffer of last.writes) buffer.last = ops.length;
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
 }

@@ -1,8 +1,9 @@
 // The scheduler and page pool under random load: every answer equals the request's solo run.
 import { describe, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
-import { Engine, type EngineOptions, type StepRunner } from "../../core/engine/engine.ts";
+import { Engine, type EngineOptions } from "../../core/engine/engine.ts";
 import type { EngineEvent, GenerateRequest } from "../../core/engine/protocol.ts";
+import type { StepRunner } from "../../core/engine/runner.ts";
 import { createSamplerChain } from "../../core/sampling/chain.ts";
 import type { StepPlan } from "../../core/tape/tape.ts";
 import samplers from "../../plugins/samplers/index.ts";
@@ -34,6 +35,7 @@ class HashModel implements StepRunner {
   readonly pages: number;
   readonly #memory: Int32Array;
   readonly #logits: Float32Array[] = [];
+  #top = 0;
   rows = 0;
 
   constructor(pages: number) {
@@ -41,7 +43,17 @@ class HashModel implements StepRunner {
     this.#memory = new Int32Array(pages * pagePositions).fill(-1);
   }
 
-  run(plan: StepPlan): void {
+  readonly topLimit = 16;
+
+  largest(index: number) {
+    const row = this.logits(index);
+    const order = Uint32Array.from(row, (_, i) => i).sort((a, b) => row[b]! - row[a]! || a - b);
+    const ids = order.slice(0, this.#top);
+    return { ids, logits: Float32Array.from(ids, (id) => row[id]!) };
+  }
+
+  run(plan: StepPlan, top: number | "all"): void {
+    this.#top = top === "all" ? 0 : top;
     this.#logits.length = 0;
     for (const { tokens, position, pages, logits } of plan.sequences) {
       const slot = (at: number): number =>
@@ -151,7 +163,7 @@ function randomRequest(id: string, random: () => number, shared: readonly number
     sampling: random() < 0.5 ? { temperature: 0 } : { temperature: 0.7, top_k: 8 },
     seed: integer(1 << 30),
     endTokens: [integer(vocabulary)],
-    logprobs: 2,
+    ...(random() < 0.5 && { logprobs: 2 }),
     cachePrompt: random() < 0.9,
     cacheSalt: random() < 0.2 ? "other" : "",
     priority: random() < 0.1 ? -1 : 0,

@@ -1,0 +1,47 @@
+// The screened head gives the tokens of the full head: greedy, top-k and penalized, on every step.
+import { expect, test } from "bun:test";
+import { createChooserFactory } from "../../core/engine/choosers.ts";
+import { Engine } from "../../core/engine/engine.ts";
+import { engineOptions } from "../../core/engine/worker.ts";
+import type { Runtime } from "../../core/index.ts";
+import { openFixture, registry } from "../support/runtime.ts";
+
+const samplings = [
+  { temperature: 0 },
+  { temperature: 0.8, top_k: 40 },
+  { temperature: 1.2, top_k: 20, repeat_penalty: 1.1, repeat_last_n: 16 },
+  { temperature: 0.7, top_k: 5, top_p: 0.9 },
+];
+
+/** Tokens of many sequences run together, and how many were drawn. */
+function generate(runtime: Runtime, maxDraft: number): number[][] {
+  const options = { ...engineOptions(runtime, { maxDraft }) };
+  const engine = new Engine(runtime, createChooserFactory(registry, runtime.model), options);
+  const answers = new Map<string, number[]>();
+  samplings.forEach((sampling, s) => {
+    for (let i = 0; i < 6; i++) {
+      const prompt = [4080, (37 * i + 400) % 4080, (91 * i + s) % 4080];
+      const id = `${s}.${i}`;
+      engine.add({ id, prompt, maxTokens: 200, sampling, seed: i, endTokens: [] });
+    }
+  });
+  while (!engine.idle) {
+    for (const event of engine.step()) {
+      if (event.type !== "token") continue;
+      answers.set(event.id, [...(answers.get(event.id) ?? []), event.token]);
+    }
+  }
+  return [...answers].sort(([a], [b]) => a.localeCompare(b)).map(([, tokens]) => tokens);
+}
+
+test("4,800 tokens with both heads, with and without proposals: none differs", async () => {
+  const model = "gguf/tern-i2_s.gguf";
+  using full = await openFixture(model, { head: "full" });
+  using screened = await openFixture(model, { head: "screen" });
+  expect(full.topLimit).toBe(0);
+  expect(screened.topLimit).toBeGreaterThan(40);
+  const expected = generate(full, 0);
+  expect(expected.flat().length).toBe(4800);
+  expect(generate(screened, 0)).toEqual(expected);
+  expect(generate(screened, 4)).toEqual(expected);
+}, 60_000);
