@@ -18,6 +18,8 @@ export interface Generation {
   readonly promptLogprobs?: number;
   readonly postSamplingProbabilities?: boolean;
   readonly constraint?: GenerateRequest["constraint"];
+  /** llama.cpp's number of the place where it should run; any, when that is taken. */
+  readonly slot?: number;
   readonly cachePrompt?: boolean;
   readonly cacheSalt?: string;
   readonly priority?: number;
@@ -53,6 +55,8 @@ export interface Completion {
   readonly promptTokens: number;
   readonly promptScores?: readonly (ScoredToken | null)[];
   readonly timings: Timings;
+  /** llama.cpp's number of the place where it ran. */
+  readonly slot: number;
 }
 
 export type GenerationEvent =
@@ -69,6 +73,7 @@ export type GenerationEvent =
       readonly tokens: readonly GeneratedToken[];
       /** So far. */
       readonly timings: Timings;
+      readonly slot: number;
     }
   | { readonly type: "done"; readonly completion: Completion };
 

@@ -98,6 +98,11 @@ export const flagGroups: readonly FlagGroup[] = [
       { flags: "--metrics", env: "ENDPOINT_METRICS", text: "serve Prometheus metrics at /metrics" },
       { flags: "--no-slots", env: "NO_ENDPOINT_SLOTS", text: "do not serve /slots" },
       {
+        flags: "--slot-save-path <folder>",
+        env: "SLOT_SAVE_PATH",
+        text: "let clients save and restore cached prompts in this folder",
+      },
+      {
         flags: "--strict-model-names",
         env: "STRICT_MODEL_NAMES",
         text: "refuse requests that name another model",

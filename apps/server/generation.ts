@@ -87,6 +87,10 @@ class Run {
     this.#text = new TextStream(model.tokenizer, { stop, special, includeStop });
   }
 
+  get #slot(): number {
+    return this.#observation?.slot ?? 0;
+  }
+
   *take(event: EngineEvent): Generator<GenerationEvent, void, undefined> {
     switch (event.type) {
       case "prompt":
@@ -146,7 +150,7 @@ class Run {
     }
     this.#sentTokens = last;
     const tokens = this.#tokens.slice(first, last);
-    yield { type: "text", text, tokens, timings: this.#ownTimings() };
+    yield { type: "text", text, tokens, timings: this.#ownTimings(), slot: this.#slot };
   }
 
   #done(stopType: StopType, stoppingWord: string, timings: Timings): GenerationEvent {
@@ -166,6 +170,7 @@ class Run {
       promptTokens: prompt.length,
       promptScores: this.#scores,
       timings,
+      slot: this.#slot,
     };
     this.#observation?.done(completion);
     return { type: "done", completion };

@@ -61,6 +61,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
     parallel: flags.parallel,
     metrics: flags.metrics,
     slots: flags.slots,
+    slotSavePath: flags.slotSavePath,
     strictModelNames: flags.strictModelNames,
     defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
     timeoutMs: flags.timeout ? flags.timeout * 1000 : undefined,

@@ -17,8 +17,11 @@ const tokens = [1, 8, 32, 128, 512, 2048, 8192, 32768];
 /** The observations of all generations of one server. */
 export class Observer {
   readonly registry: Registry = new Registry();
-  /** Place (slot) to generation; free places are undefined. */
+  /** Slot to generation; free slots are undefined. A slot is only a number for one that runs. */
   readonly running: (Running | undefined)[] = [];
+  /** What each slot last held: prompt and generated tokens, and whose. */
+  readonly last: ({ readonly model: string; readonly tokens: readonly number[] } | undefined)[] =
+    [];
   #task = 0;
   readonly #firstToken = this.#histogram("time_to_first_token_seconds", "Arrival to first token.");
   readonly #interToken = this.#histogram("inter_token_latency_seconds", "Token to next token.");
@@ -44,8 +47,7 @@ export class Observer {
   }
 
   begin(model: string, generation: Generation): Observation {
-    const free = this.running.indexOf(undefined);
-    const place = free < 0 ? this.running.length : free;
+    const slot = this.#freeSlot(generation.slot);
     const running: Running = {
       task: this.#task++,
       generation,
@@ -53,15 +55,27 @@ export class Observer {
       cached: 0,
       decoded: 0,
     };
-    this.running[place] = running;
-    return new Observation(running, {
+    this.running[slot] = running;
+    return new Observation(slot, running, {
       firstToken: (ms) => this.#firstToken.observe({ model }, ms / 1000),
       nextToken: (ms) => this.#interToken.observe({ model }, ms / 1000),
       end: (completion, ms) => {
-        this.running[place] = undefined;
+        this.running[slot] = undefined;
+        if (completion) {
+          const generated = completion.tokens.map((token) => token.token);
+          this.last[slot] = { model, tokens: [...generation.prompt, ...generated] };
+        }
         this.#end(model, completion, ms);
       },
     });
+  }
+
+  /** The slot that is asked for, where it is free, or the first free one. */
+  #freeSlot(asked = -1): number {
+    if (asked >= 0 && !this.running[asked]) return asked;
+    let slot = 0;
+    while (this.running[slot]) slot++;
+    return slot;
   }
 
   #end(model: string, completion: Completion | undefined, ms: number): void {
@@ -82,13 +96,15 @@ interface Sinks {
 
 /** The clock of one generation. */
 export class Observation {
+  readonly slot: number;
   readonly #running: Running;
   readonly #sinks: Sinks;
   readonly #start = performance.now();
   #last = 0;
   #completion: Completion | undefined;
 
-  constructor(running: Running, sinks: Sinks) {
+  constructor(slot: number, running: Running, sinks: Sinks) {
+    this.slot = slot;
     this.#running = running;
     this.#sinks = sinks;
   }

@@ -13,12 +13,14 @@ import { completionRoutes } from "./routes/openai-completions.ts";
 import { responseRoutes } from "./routes/responses.ts";
 import { sglangRoutes } from "./routes/sglang.ts";
 import { sglangStateRoutes } from "./routes/sglang-state.ts";
+import { slotRoutes } from "./routes/slots.ts";
 import { textRoutes } from "./routes/text.ts";
 
 const factories: readonly RouteFactory[] = [
   modelRoutes,
   llamaRoutes,
   introspectionRoutes,
+  slotRoutes,
   textRoutes,
   chatRoutes,
   completionRoutes,

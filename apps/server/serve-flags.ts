@@ -22,6 +22,7 @@ export interface ServeFlags {
   timeout?: number;
   metrics?: boolean;
   slots: boolean;
+  slotSavePath?: string;
   strictModelNames?: boolean;
   logLevel: string;
   logFormat: "auto" | "pretty" | "json";

@@ -71,6 +71,7 @@ function completeSettings(options: ServeOptions): ServerSettings {
     parallel: options.parallel ?? 64,
     metrics: options.metrics ?? false,
     slots: options.slots ?? true,
+    slotSavePath: options.slotSavePath,
     strictModelNames: options.strictModelNames ?? false,
     defaultMaxTokens: options.defaultMaxTokens,
     timeoutMs: options.timeoutMs,

@@ -35,6 +35,8 @@ export interface ServerSettings {
   readonly parallel: number;
   readonly metrics: boolean;
   readonly slots: boolean;
+  /** Folder of saved slots; undefined: slots are not saved. */
+  readonly slotSavePath?: string;
   readonly strictModelNames: boolean;
   /** Tokens to generate when the request does not say; undefined: until the context is full. */
   readonly defaultMaxTokens?: number;

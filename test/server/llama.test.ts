@@ -1,5 +1,9 @@
 // llama.cpp's routes: /completion in its shapes, tokens and templates, health and properties.
+
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { RunningServer } from "../../apps/server/serve.ts";
 import chatGolden from "../golden/tern/chat.json" with { type: "json" };
 import { contextLength, events, type Json, post, testServer } from "./support.ts";
@@ -218,5 +222,78 @@ describe("state", () => {
     } finally {
       await loading.stop();
     }
+  });
+});
+
+describe("slots", () => {
+  let folder: string;
+  let saving: RunningServer;
+  const action = (id: number, name: string, filename?: string) =>
+    post(`${saving.url}/slots/${id}?action=${name}`, { filename });
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "wf-slots-"));
+    saving = await testServer({ slotSavePath: folder, parallel: 4 });
+  });
+  afterAll(async () => {
+    await saving.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  test("a saved slot comes back after the cache is gone", async () => {
+    const prompt = "A girl named Lily had a big red ball and a small dog. ".repeat(6);
+    const body = { prompt, n_predict: 4, temperature: 0, id_slot: 2 };
+    const url = `${saving.url}/completion`;
+    const first = (await post(url, body)).json;
+    expect(first.id_slot).toBe(2);
+    const saved = await action(2, "save", "lily.bin");
+    expect(saved.json).toMatchObject({ id_slot: 2, filename: "lily.bin" });
+    expect(saved.json.n_saved).toBeGreaterThan(first.tokens_evaluated / 2);
+    expect((await stat(join(folder, "lily.bin"))).size).toBe(saved.json.n_written);
+    await fetch(`${saving.url}/flush_cache`, { method: "POST" });
+    const restored = await action(1, "restore", "lily.bin");
+    expect(restored.json).toMatchObject({ id_slot: 1, n_restored: saved.json.n_saved });
+    const again = (await post(url, body)).json;
+    expect(again.content).toBe(first.content);
+    expect(again.timings.cache_n).toBeGreaterThan(first.tokens_evaluated / 2);
+    expect((await action(1, "erase")).json).toEqual({
+      id_slot: 1,
+      n_erased: saved.json.n_saved,
+    });
+  });
+
+  test("files outside of the folder, missing ones and unknown slots are refused", async () => {
+    const wrong: [number, string, string?][] = [
+      [2, "save", "../lily.bin"],
+      [2, "save", "/tmp/lily.bin"],
+      [2, "save", ""],
+      [2, "save"],
+      [3, "save", "empty.bin"],
+      [0, "restore", "missing.bin"],
+      [9, "save", "a.bin"],
+      [0, "burn"],
+    ];
+    for (const [id, name, filename] of wrong) {
+      const reply = await action(id, name, filename);
+      expect([id, name, filename, reply.status]).toEqual([id, name, filename, 400]);
+    }
+    expect(await readdir(folder)).toEqual(["lily.bin"]);
+  });
+
+  test("lists its slots, and what they do while they do it", async () => {
+    const list: Json = await (await fetch(`${saving.url}/slots`)).json();
+    expect(list.map((slot: Json) => slot.id)).toEqual([0, 1, 2, 3]);
+    expect(list.every((slot: Json) => !slot.is_processing)).toBe(true);
+    const body = { prompt: "Once", ignore_eos: true, stream: true, temperature: 0 };
+    const abort = new AbortController();
+    const reply = await fetch(`${saving.url}/completion`, {
+      method: "POST",
+      body: JSON.stringify({ ...body, n: 4 }),
+      signal: abort.signal,
+    });
+    await reply.body!.getReader().read();
+    const busy: Json = await (await fetch(`${saving.url}/slots?fail_on_no_slot=1`)).json();
+    abort.abort();
+    expect(busy.error?.code ?? busy[0].is_processing).toBeOneOf([503, true]);
   });
 });

@@ -23,15 +23,6 @@ export const introspectionRoutes: RouteFactory = (): Route[] => {
       },
     }),
     bare({
-      method: "POST",
-      paths: ["/slots/:id"],
-      tag: "llama.cpp",
-      summary: "Save or restore a slot (not supported)",
-      handle() {
-        throw new HttpError("not_supported_error", "This server does not save slots to files.");
-      },
-    }),
-    bare({
       method: "GET",
       paths: ["/metrics"],
       tag: "llama.cpp",

@@ -41,7 +41,9 @@ const ownFields = {
   response_fields: optional(
     Type.Array(Type.String(), { description: "Fields to return, nested ones with '/'." }),
   ),
-  id_slot: optional(Type.Integer({ description: "Accepted; any free place is used." })),
+  id_slot: optional(
+    Type.Integer({ minimum: -1, description: "Number of the slot to use, when it is free." }),
+  ),
   n_keep: optional(Type.Integer({ minimum: -1, description: "Accepted; nothing is discarded." })),
 };
 
@@ -49,6 +51,7 @@ type Body = GenerationBody & {
   prompt: unknown;
   n?: number;
   n_cmpl?: number;
+  id_slot?: number;
   n_probs?: number;
   post_sampling_probs?: boolean;
   return_tokens?: boolean;
@@ -91,6 +94,7 @@ async function complete(call: Call<Body>): Promise<Response> {
       {
         ...shared,
         prompt,
+        slot: body.id_slot,
         logprobs: probs > 0 ? probs : undefined,
         postSamplingProbabilities: body.post_sampling_probs,
       },
@@ -155,7 +159,7 @@ function delta(
     content: event.text,
     tokens: event.tokens.map((token) => token.token),
     stop: false,
-    id_slot: index,
+    id_slot: event.slot,
     tokens_predicted: predicted,
     tokens_evaluated: generations[index]?.prompt.length,
     ...(call.body.timings_per_token && { timings: timingsOf(event.timings) }),
@@ -180,7 +184,7 @@ function result(work: Work, completion: Completion, index: number, content: stri
     index,
     content,
     tokens: call.body.return_tokens ? completion.tokens.map((token) => token.token) : [],
-    id_slot: index,
+    id_slot: completion.slot,
     stop: true,
     model: model.id,
     tokens_predicted: completion.timings.generatedTokens,
