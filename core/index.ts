@@ -38,4 +38,12 @@ export {
   type RenderOptions,
 } from "./text/template.ts";
 export { createTokenizer } from "./text/tokenizer.ts";
+export { type CallTags, ToolCallParser, type ToolEvent } from "./text/tool-parser.ts";
+export {
+  messagesWithoutTools,
+  planTools,
+  type ToolChoice,
+  type ToolPlan,
+  type ToolRequest,
+} from "./text/tools.ts";
 export type * from "./text/types.ts";

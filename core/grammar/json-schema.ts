@@ -33,23 +33,38 @@ import { resolve, SchemaMerger } from "./schema-merge.ts";
  * Throws `bad_request` naming the path of a keyword that is not supported.
  */
 export function jsonSchemaGrammar(schema: unknown): Grammar {
-  const compiler = new SchemaCompiler(schema);
-  compiler.rules.set("root", compiler.any(schema, "#"));
-  return { rules: compiler.rules, root: "root" };
+  const rules = new Map<string, Expression>(jsonRules);
+  rules.set("root", jsonSchemaExpression(schema, rules, "#"));
+  return { rules, root: "root" };
+}
+
+/**
+ * The texts of a schema as a part of a larger grammar, whose `rules` hold jsonRules already.
+ * @param path where the schema stands, for errors; also tells its rules from other schemas'
+ */
+export function jsonSchemaExpression(
+  schema: unknown,
+  rules: Map<string, Expression>,
+  path: string,
+): Expression {
+  return new SchemaCompiler(schema, rules, path).any(schema, path);
 }
 
 const limits = { depth: 64, schemas: 20_000, rules: 7_000 };
 
 class SchemaCompiler {
-  readonly rules = new Map<string, Expression>(jsonRules);
+  readonly #rules: Map<string, Expression>;
   readonly #root: unknown;
+  readonly #path: string;
   readonly #merger: SchemaMerger;
   readonly #references = new Map<unknown, string>();
   #depth = 0;
   #count = 0;
 
-  constructor(root: unknown) {
+  constructor(root: unknown, rules: Map<string, Expression>, path: string) {
+    this.#rules = rules;
     this.#root = root;
+    this.#path = path;
     this.#merger = new SchemaMerger(root);
   }
 
@@ -87,21 +102,21 @@ class SchemaCompiler {
     const target = resolve(this.#root, reference, path);
     let name = this.#references.get(target);
     if (name === undefined) {
-      name = reference;
+      name = `${this.#path} ${reference}`;
       this.#references.set(target, name);
       // The rule is there before its own schema is read: schemas may refer to themselves.
       this.#define(name, empty, path);
       const depth = this.#depth;
       this.#depth = 0;
-      this.rules.set(name, this.any(target, reference));
+      this.#rules.set(name, this.any(target, this.#path + reference.slice(1)));
       this.#depth = depth;
     }
     return rule(name);
   }
 
   #define(name: string, expression: Expression, path: string): Expression {
-    if (this.rules.size >= limits.rules) fail(path, "the schema is too large");
-    this.rules.set(name, expression);
+    if (this.#rules.size >= limits.rules) fail(path, "the schema is too large");
+    this.#rules.set(name, expression);
     return rule(name);
   }
 
@@ -237,7 +252,7 @@ class SchemaCompiler {
   /** A rule of its own for what is used twice. */
   #named(expression: Expression, path: string): Expression {
     if (expression === empty || expression.kind === "rule") return expression;
-    return this.#define(` ${this.rules.size}`, expression, path);
+    return this.#define(` ${this.#rules.size}`, expression, path);
   }
 
   #array(schema: Schema, path: string): Expression {

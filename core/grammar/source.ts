@@ -5,6 +5,7 @@ import { choice, type Grammar, text } from "./expression.ts";
 import { parseGbnf } from "./gbnf.ts";
 import { jsonSchemaGrammar } from "./json-schema.ts";
 import { regexGrammar } from "./regex.ts";
+import { toolCallGrammar } from "./tool-calls.ts";
 
 /** Longer sources are refused. */
 const longest = 1024 * 1024;
@@ -21,6 +22,8 @@ export function parseSource({ kind, source }: ConstraintSource): Grammar {
       return jsonSchemaGrammar(parseJson(kind, source));
     case "regex":
       return regexGrammar(source);
+    case "tool_calls":
+      return toolCallGrammar(parseJson(kind, source));
     case "choice":
       return choiceGrammar(parseJson(kind, source));
     default:
