@@ -29,6 +29,11 @@ const options = Type.Object({
     default: false,
     description: "Never draw a token that ends generation.",
   }),
+  allowed_token_ids: Type.Array(Type.Integer({ minimum: 0 }), {
+    default: [],
+    maxItems: 1 << 21,
+    description: "Draw only these tokens; empty = any.",
+  }),
   min_tokens: Type.Integer({
     default: 0,
     minimum: 0,
@@ -54,15 +59,17 @@ export const logitBias: Sampler<typeof options> = {
     }
     if (request.ignore_eos) for (const token of context.endTokens) biases.set(token, -Infinity);
     const minimum = request.ignore_eos ? 0 : request.min_tokens;
-    if (biases.size === 0 && minimum === 0) return undefined;
-    return new LogitBias(biases, context, minimum);
+    for (const token of request.allowed_token_ids) tokensOf(token, context, "allowed_token_ids");
+    const allowed = new Set(request.allowed_token_ids);
+    if (biases.size === 0 && minimum === 0 && allowed.size === 0) return undefined;
+    return new LogitBias(biases, context, minimum, allowed);
   },
 };
 
 export type LogitBiasOptions = Static<typeof options>;
 
 /** OpenAI's keys are ids as digits; llama.cpp also takes text, which may be several tokens. */
-function tokensOf(key: number | string, context: SamplerContext): number[] {
+function tokensOf(key: number | string, context: SamplerContext, field = "logit_bias"): number[] {
   const digits = typeof key === "string" && /^\d+$/.test(key);
   if (typeof key === "string" && !digits && context.tokenize !== undefined) {
     return context.tokenize(key);
@@ -71,8 +78,8 @@ function tokensOf(key: number | string, context: SamplerContext): number[] {
   if (Number.isInteger(id) && id >= 0 && id < context.vocabularySize) return [id];
   throw new WrinkleFreeError(
     "bad_request",
-    `"logit_bias": token ${key} is outside of the vocabulary of ${context.vocabularySize} tokens`,
-    { field: "logit_bias" },
+    `"${field}": token ${key} is outside of the vocabulary of ${context.vocabularySize} tokens`,
+    { field },
   );
 }
 
@@ -80,11 +87,19 @@ class LogitBias implements SamplerLink {
   readonly #biases: ReadonlyMap<number, number>;
   readonly #context: SamplerContext;
   readonly #minimum: number;
+  /** Empty: all. */
+  readonly #allowed: ReadonlySet<number>;
 
-  constructor(biases: ReadonlyMap<number, number>, context: SamplerContext, minimum: number) {
+  constructor(
+    biases: ReadonlyMap<number, number>,
+    context: SamplerContext,
+    minimum: number,
+    allowed: ReadonlySet<number>,
+  ) {
     this.#biases = biases;
     this.#context = context;
     this.#minimum = minimum;
+    this.#allowed = allowed;
   }
 
   get #endsBanned(): boolean {
@@ -92,6 +107,7 @@ class LogitBias implements SamplerLink {
   }
 
   get lowers(): number | undefined {
+    if (this.#allowed.size > 0) return undefined;
     for (const amount of this.#biases.values()) if (amount > 0) return undefined;
     return this.#biases.size + (this.#endsBanned ? this.#context.endTokens.size : 0);
   }
@@ -104,6 +120,7 @@ class LogitBias implements SamplerLink {
       logits[at]! += amount;
       candidates.sorted = false;
     }
+    if (this.#allowed.size > 0) retain(candidates, (index) => this.#allowed.has(ids[index]!));
     if (!this.#endsBanned) return;
     const { endTokens } = this.#context;
     retain(candidates, (index) => !endTokens.has(ids[index]!));

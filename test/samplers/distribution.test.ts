@@ -134,6 +134,12 @@ const cases: Case[] = [
     setting: { tokenize: (text) => [...text].map((c) => c.charCodeAt(0) - 97) },
   },
   {
+    name: "allowed_token_ids",
+    options: { allowed_token_ids: [1, 3] },
+    p: four,
+    expected: [0, 1 / 3, 0, 2 / 3],
+  },
+  {
     name: "ignore_eos",
     options: { ignore_eos: true },
     p: four,

@@ -152,6 +152,7 @@ describe("logit bias", () => {
   test("of a token that is not there is refused", () => {
     expect(() => chain({ logit_bias: { 1000: 1 } })).toThrow("token 1000");
     expect(() => chain({ logit_bias: [[-1, 1]] })).toThrow("token -1");
+    expect(() => chain({ allowed_token_ids: [1000] })).toThrow('"allowed_token_ids": token 1000');
     expect(() => chain({ logit_bias: 3 })).toThrow('"logit_bias"');
   });
 
