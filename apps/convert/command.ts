@@ -30,6 +30,14 @@ export function convertCommand(): Command {
       ).choices(["direct", "inverse"]),
     )
     .option("--naive", "round a dense model to -1, 0 and 1 (it was not trained for it)")
+    .option("--fake-moe <experts>", "make a mixture of that many equal experts", positiveInteger)
+    .option("--top-k <k>", "with --fake-moe: experts a token uses", positiveInteger, 2)
+    .addOption(
+      new Option("--router <name>", "with --fake-moe: how experts are chosen")
+        .choices(["identity", "top-k"])
+        .default("top-k"),
+    )
+    .option("--share-experts", "with --fake-moe: one sub-norm for all experts")
     .option("--no-verify", "skip comparing the output with the source")
     .option("--dry-run", "tell what would be written, and what would not fit")
     .option("--resume", "go on where an interrupted conversion stopped")

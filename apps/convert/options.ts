@@ -45,6 +45,8 @@ export interface FakeMixture {
   readonly experts: number;
   readonly topK: number;
   readonly router: "identity" | "top-k";
+  /** One sub-norm for all experts instead of a copy each. */
+  readonly shareExperts?: boolean;
   /** Seed of the top-k router's random weights. */
   readonly seed?: number;
 }

@@ -6,6 +6,7 @@ import { type Model, openModel } from "../../core/model.ts";
 import type { TensorPlan } from "../../plugins/standard.ts";
 import { type Job, jobsOf } from "./encode.ts";
 import { outputMetadata } from "./metadata.ts";
+import { checkMixture, mixtureOf, routerTensors } from "./mixture.ts";
 import type { ConvertOptions } from "./options.ts";
 import { type PlannedTensor, planTensors } from "./plan.ts";
 import { computedTensors } from "./rope-factors.ts";
@@ -29,13 +30,21 @@ export interface Prepared extends Disposable {
 
 /** Throws what openModel and planTensors throw; the caller disposes of the result. */
 export async function prepare(options: PrepareOptions, registry: Registry): Promise<Prepared> {
-  const model = await openModel(options.source, registry, {
+  const { mixture } = options;
+  if (mixture) checkMixture(mixture);
+  const opened = await openModel(options.source, registry, {
     weightScale: options.weightScale,
     config: options.config === undefined ? undefined : readConfig(options.config),
   });
   try {
+    const model = mixture ? mixtureOf(opened, mixture) : opened;
+    const routers = mixture ? routerTensors(model, registry, mixture) : [];
     const reorder = reorderOf(model);
-    const planned = [...planTensors(model, registry, options), ...computedTensors(model, registry)];
+    const planned = [
+      ...planTensors(model, registry, options),
+      ...computedTensors(model, registry),
+      ...routers,
+    ];
     const format = options.quantize ?? "i2_s";
     return {
       model,
@@ -48,7 +57,7 @@ export async function prepare(options: PrepareOptions, registry: Registry): Prom
       [Symbol.dispose]: () => model[Symbol.dispose](),
     };
   } catch (error) {
-    model[Symbol.dispose]();
+    opened[Symbol.dispose]();
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
 import { createRegistry } from "../plugins.ts";
 import { convert } from "./convert.ts";
 import { Meter } from "./meter.ts";
-import type { ConvertReport } from "./options.ts";
+import type { ConvertReport, FakeMixture } from "./options.ts";
 
 /** The command's flags, as commander names them. */
 export interface RunOptions {
@@ -22,6 +22,10 @@ export interface RunOptions {
   readonly verify: boolean;
   readonly dryRun?: boolean;
   readonly overwrite: boolean;
+  readonly fakeMoe?: number;
+  readonly topK: number;
+  readonly router: "identity" | "top-k";
+  readonly shareExperts?: boolean;
   readonly resume?: boolean;
   readonly threads?: number;
   readonly json?: boolean;
@@ -60,6 +64,7 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
         verify: flags.verify,
         dryRun: flags.dryRun,
         overwrite: flags.overwrite,
+        mixture: mixtureOf(flags),
         resume: flags.resume,
         threads: flags.threads,
         plugins,
@@ -78,6 +83,10 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
     process.off("SIGINT", interrupt);
     meter?.clear();
   }
+}
+
+function mixtureOf({ fakeMoe, topK, router, shareExperts }: RunOptions): FakeMixture | undefined {
+  return fakeMoe === undefined ? undefined : { experts: fakeMoe, topK, router, shareExperts };
 }
 
 async function fetchFromHub(flags: RunOptions, meter: Meter | undefined): Promise<string> {
