@@ -3,12 +3,16 @@ import type { Command } from "commander";
 import { benchCommand } from "../bench/command.ts";
 import { chatCommand } from "../chat/command.ts";
 import { convertCommand } from "../convert/command.ts";
+import { inspectCommand } from "../inspect/command.ts";
 import { serveCommand } from "../server/command.ts";
+import { validateCommand } from "../validate/command.ts";
 
 /** Each makes its command anew, so that tests can parse more than once. */
 export const commands: readonly (() => Command)[] = [
   serveCommand,
   chatCommand,
   convertCommand,
+  inspectCommand,
   benchCommand,
+  validateCommand,
 ];

@@ -1,0 +1,38 @@
+// `wrinklefree inspect`: what a model file holds, and how two of them differ.
+import { Command } from "commander";
+
+export interface InspectFlags {
+  readonly tensors?: boolean;
+  readonly weights?: boolean;
+  readonly metadata?: boolean;
+  readonly diff?: string;
+  readonly logits: boolean;
+  readonly json?: boolean;
+  readonly plugin?: readonly string[];
+}
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .description("Tell what a model file or checkpoint holds, or how two of them differ.")
+    .argument("<model>", "model file or checkpoint folder")
+    .option("--tensors", "list the tensors: name, shape, format, bytes")
+    .option("--weights", "with --tensors: share of zeros and scales of ternary weights")
+    .option("--metadata", "list the metadata")
+    .option("--diff <other>", "compare with another model, tensor by tensor and by logits")
+    .option("--no-logits", "with --diff: compare the tensors only")
+    .option("--json", "print as JSON")
+    .option("--plugin <name...>", "load plugins")
+    .addHelpText(
+      "after",
+      `
+With --diff the exit code is 1 where the models differ.
+
+Examples:
+  $ wrinklefree inspect model.gguf --tensors
+  $ wrinklefree inspect model.gguf --diff ./checkpoint`,
+    )
+    .action(async (model: string, _: unknown, command: Command) => {
+      const { runInspect } = await import("./run.ts");
+      await runInspect(model, command.optsWithGlobals<InspectFlags>());
+    });
+}
