@@ -26,9 +26,20 @@ export interface TensorInfo {
   readonly parameters?: Readonly<Record<string, number>>;
 }
 
+/** `count` strings in a row: each a 64-bit little-endian length, then its UTF-8 bytes. */
+export interface PackedStrings {
+  readonly bytes: Uint8Array;
+  readonly count: number;
+}
+
 /** The parts a tokenizer is built from, as the file states them. */
 export type TokenizerSource =
-  | { readonly kind: "gguf"; readonly metadata: Readonly<Record<string, MetadataValue>> }
+  | {
+      readonly kind: "gguf";
+      readonly metadata: Readonly<Record<string, MetadataValue>>;
+      /** A string array as it lies in the file, for those who need no JavaScript strings. */
+      strings?(key: string): PackedStrings | undefined;
+    }
   | {
       readonly kind: "hf";
       /** Parsed tokenizer.json and tokenizer_config.json. */
