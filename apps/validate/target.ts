@@ -34,10 +34,21 @@ export interface Load {
 
 type Json = Record<string, unknown>;
 
-const busyNames =
-  /^(?:llamacpp:requests_(?:processing|deferred)|vllm:num_requests_(?:running|waiting)|sglang:num_(?:running|queue)_reqs)(?:\{.*\})? ([\d.e+-]+)$/gm;
-const usageName =
-  /^(?:wrinklefree_kv_usage_ratio|vllm:kv_cache_usage_perc|sglang:token_usage)(?:\{.*\})? ([\d.e+-]+)$/m;
+const busyNames = [
+  "llamacpp:requests_processing",
+  "llamacpp:requests_deferred",
+  "vllm:num_requests_running",
+  "vllm:num_requests_waiting",
+  "sglang:num_running_reqs",
+  "sglang:num_queue_reqs",
+];
+const usageNames = ["wrinklefree_kv_usage_ratio", "vllm:kv_cache_usage_perc", "sglang:token_usage"];
+
+/** Values of the Prometheus samples of these names, whatever their labels. */
+function samples(text: string, names: readonly string[]): number[] {
+  const pattern = new RegExp(`^(?:${names.join("|")})(?:\\{.*\\})? ([\\d.e+-]+)$`, "gm");
+  return [...text.matchAll(pattern)].map((match) => Number(match[1]));
+}
 
 export class Target {
   readonly #options: TargetOptions;
@@ -130,9 +141,8 @@ export class Target {
 
   async load(): Promise<Load> {
     const { text } = await this.#get("/metrics").catch(() => ({ text: "" }));
-    const counts = [...text.matchAll(busyNames)].map((match) => Number(match[1]));
-    const usage = usageName.exec(text);
-    const kvUsage = usage === null ? undefined : Number(usage[1]);
+    const counts = samples(text, busyNames);
+    const kvUsage = samples(text, usageNames)[0];
     if (counts.length > 0) return { busy: counts.reduce((a, b) => a + b, 0), kvUsage };
     const { json } = await this.#get("/slots").catch(() => ({ json: undefined }));
     if (!Array.isArray(json)) return { busy: undefined, kvUsage };

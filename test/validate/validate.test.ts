@@ -66,7 +66,7 @@ test("a server without a cache fails the reuse of prefixes, by its own count", a
 test("a server that cuts prompts fails the context limit", async () => {
   const [first, ...more] = await failures(truncating(server.url, 300));
   expect(first).toMatch(
-    /^context_limit: a prompt of about 589 tokens was answered and counted as \d+: it was cut silently/,
+    /^context_limit: a prompt of about 589 tokens was answered and counted as \d+: it was cut/,
   );
   expect(more).toEqual([]);
 });
