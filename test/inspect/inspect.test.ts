@@ -18,7 +18,7 @@ test("a summary tells size, shape, formats and tokenizer", async () => {
   expect(summary).toMatchObject({
     kind: "gguf",
     name: "tern",
-    parameters: 4198656,
+    parameters: 4200704,
     ternaryParameters: 3145728,
     layers: 4,
     kvHeads: 2,
