@@ -1,17 +1,35 @@
 // Runs a conversation for every chat dialect: messages in, text and tool calls out.
-import type { ChatMessage, Tool, ToolCall } from "../../core/index.ts";
+import { randomBytes } from "node:crypto";
+import {
+  type ChatMessage,
+  messagesWithoutTools,
+  planTools,
+  type Tool,
+  type ToolCall,
+  type ToolCallParser,
+  type ToolChoice,
+  type ToolEvent,
+  type ToolPlan,
+} from "../../core/index.ts";
 import { type ChatBody, renderChat } from "./chat.ts";
-import { type Completion, choices, type GeneratedToken, type Generation } from "./completion.ts";
+import {
+  type Completion,
+  choices,
+  type GeneratedToken,
+  type Generation,
+  type GenerationEvent,
+} from "./completion.ts";
+import { badField } from "./errors.ts";
 import { generateAll } from "./generation.ts";
 import type { ServedModel } from "./model.ts";
 import { encodeRendered } from "./prompts.ts";
-
-export type ToolChoice = "auto" | "none" | "required" | { readonly name: string };
 
 /** A conversation to answer, in terms that the chat dialects share. */
 export interface ChatJob {
   readonly model: ServedModel;
   readonly generations: readonly Generation[];
+  /** Reads the calls of one answer; undefined: all of it is text. */
+  readonly parser?: () => ToolCallParser;
 }
 
 export type ChatEvent =
@@ -46,10 +64,34 @@ export interface ChatRequest {
 
 /** Renders and tokenizes a conversation. Throws 400 naming what does not fit. */
 export function chatJob(model: ServedModel, request: ChatRequest): ChatJob {
-  const { messages, generation, n = 1 } = request;
-  const text = renderChat(model, { ...request.template, messages });
+  const { generation, n = 1 } = request;
+  const { template } = model;
+  const plan = toolPlan(model, request);
+  const messages = template.supportsTools
+    ? request.messages
+    : messagesWithoutTools(request.messages, plan?.instructions);
+  const tools = plan?.templateShowsTools ? request.tools : undefined;
+  const text = renderChat(model, { ...request.template, messages, tools });
   const prompt = encodeRendered(model.tokenizer, text);
-  return { model, generations: choices({ ...generation, prompt }, n) };
+  const constraint = plan?.constraint ?? generation.constraint;
+  return {
+    model,
+    generations: choices({ ...generation, constraint, prompt }, n),
+    parser: plan?.parser,
+  };
+}
+
+function toolPlan(model: ServedModel, request: ChatRequest): ToolPlan | undefined {
+  const { tools = [], toolChoice: choice, parallel, generation } = request;
+  if (tools.length === 0 || choice === "none") return undefined;
+  if (generation.constraint) {
+    throw badField(
+      "tools",
+      "Tools cannot be called by an answer that a grammar or schema holds to something else; " +
+        "set 'tool_choice' to 'none' or leave the grammar or schema out.",
+    );
+  }
+  return planTools({ tools, choice, parallel, template: model.template.source });
 }
 
 export interface IndexedChatEvent {
@@ -62,21 +104,81 @@ export async function* runChat(
   job: ChatJob,
   signal: AbortSignal,
 ): AsyncGenerator<IndexedChatEvent, void, undefined> {
-  const started = new Set<number>();
+  const answers = job.generations.map(() => new Answer(job.parser?.()));
   for await (const { index, event } of generateAll(job.model, job.generations, signal)) {
-    if (!started.has(index)) {
-      started.add(index);
-      yield { index, event: { type: "start" } };
+    const answer = answers[index] as Answer;
+    for (const out of answer.take(event)) yield { index, event: out };
+  }
+}
+
+/** One answer as it grows: its text parted into what is said and what is called. */
+class Answer {
+  readonly #parser: ToolCallParser | undefined;
+  readonly #calls: { id: string; name: string; text: string }[] = [];
+  #started = false;
+  #content = "";
+  #tokens: GeneratedToken[] = [];
+  #generated = 0;
+
+  constructor(parser: ToolCallParser | undefined) {
+    this.#parser = parser;
+  }
+
+  *take(event: GenerationEvent): Generator<ChatEvent, void, undefined> {
+    if (!this.#started) {
+      this.#started = true;
+      yield { type: "start" };
     }
     if (event.type === "text") {
-      const { text, tokens, timings } = event;
-      yield { index, event: { type: "text", text, tokens, generated: timings.generatedTokens } };
+      this.#tokens.push(...event.tokens);
+      this.#generated = event.timings.generatedTokens;
+      const { text } = event;
+      yield* this.#events(this.#parser?.push(text) ?? [{ type: "text", text }]);
     } else if (event.type === "done") {
-      const { completion } = event;
-      const finish = completion.stopType === "limit" ? "length" : "stop";
-      const answer = { completion, content: completion.text, calls: [], finish } as const;
-      yield { index, event: { type: "done", answer } };
+      yield* this.#events(this.#parser?.finish() ?? []);
+      yield { type: "done", answer: this.#answer(event.completion) };
     }
+  }
+
+  *#events(events: readonly ToolEvent[]): Generator<ChatEvent, void, undefined> {
+    for (const event of events) {
+      if (event.type === "text") {
+        this.#content += event.text;
+        const tokens = this.#tokens;
+        this.#tokens = [];
+        yield { type: "text", text: event.text, tokens, generated: this.#generated };
+      } else if (event.type === "call") {
+        const id = `call_${randomBytes(12).toString("hex")}`;
+        this.#calls[event.index] = { id, name: event.name, text: "" };
+        yield { type: "call", call: event.index, id, name: event.name };
+      } else {
+        const call = this.#calls[event.index];
+        if (call) call.text += event.text;
+        yield { type: "arguments", call: event.index, text: event.text };
+      }
+    }
+  }
+
+  #answer(completion: Completion): ChatAnswer {
+    const calls = this.#calls.map(
+      ({ id, name, text }): ToolCall => ({
+        id,
+        type: "function",
+        function: { name, arguments: text },
+      }),
+    );
+    const cut = completion.stopType === "limit";
+    const finish = cut ? "length" : calls.length > 0 ? "tool_calls" : "stop";
+    return { completion, content: this.#content, calls, finish };
+  }
+}
+
+/** A call's arguments as a value; an answer that was cut within them has none. */
+export function callArguments(call: ToolCall): unknown {
+  try {
+    return JSON.parse(call.function.arguments || "{}");
+  } catch {
+    return {};
   }
 }
 

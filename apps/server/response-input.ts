@@ -1,6 +1,5 @@
 // The input of /v1/responses as a conversation.
-import type { ChatMessage, Tool } from "../../core/index.ts";
-import type { ToolChoice } from "./chat-run.ts";
+import type { ChatMessage, Tool, ToolChoice } from "../../core/index.ts";
 import { badField } from "./errors.ts";
 
 export interface ReadInput {

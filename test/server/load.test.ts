@@ -24,7 +24,10 @@ describe("one sequence at a time, one waiting", () => {
         },
       ],
       pingMs: 20,
-      log: pino({ level: "info", base: undefined }, { write: (line) => void lines.push(JSON.parse(line)) }),
+      log: pino(
+        { level: "info", base: undefined },
+        { write: (line) => void lines.push(JSON.parse(line)) },
+      ),
     });
   });
   afterAll(() => server.stop());

@@ -1,13 +1,13 @@
 // Anthropic's /v1/messages, whole and streamed, and /v1/messages/count_tokens.
 import { type Static, Type } from "@sinclair/typebox";
-import type { ChatMessage, Tool, ToolCall } from "../../../core/index.ts";
+import type { ChatMessage, Tool, ToolCall, ToolChoice } from "../../../core/index.ts";
 import {
   answerChat,
   type ChatAnswer,
   type ChatJob,
+  callArguments,
   chatJob,
   runChat,
-  type ToolChoice,
 } from "../chat-run.ts";
 import { badField } from "../errors.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
@@ -133,7 +133,7 @@ function message(job: ChatJob, id: string, answer: ChatAnswer): object {
     type: "tool_use",
     id: call.id,
     name: call.function.name,
-    input: JSON.parse(call.function.arguments || "{}"),
+    input: callArguments(call),
   }));
   return {
     id,

@@ -3,7 +3,14 @@ import { type TProperties, Type } from "@sinclair/typebox";
 import type { ChatMessage, Tool } from "../../../core/index.ts";
 import { BodyCheck } from "../body.ts";
 import { chatFields } from "../chat.ts";
-import { answerChat, type ChatAnswer, type ChatJob, chatJob, runChat } from "../chat-run.ts";
+import {
+  answerChat,
+  type ChatAnswer,
+  type ChatJob,
+  callArguments,
+  chatJob,
+  runChat,
+} from "../chat-run.ts";
 import type { Completion, Generation } from "../completion.ts";
 import { HttpError } from "../errors.ts";
 import { completeAll, generateAll } from "../generation.ts";
@@ -147,8 +154,8 @@ async function* streamChat(
 /** Ollama's arguments are objects, not JSON text. */
 function toolCalls({ calls }: ChatAnswer): object {
   if (calls.length === 0) return {};
-  const list = calls.map(({ function: { name, arguments: text } }) => ({
-    function: { name, arguments: JSON.parse(text || "{}") },
+  const list = calls.map((call) => ({
+    function: { name: call.function.name, arguments: callArguments(call) },
   }));
   return { tool_calls: list };
 }

@@ -1,15 +1,8 @@
 // OpenAI's /v1/chat/completions.
 import { Type } from "@sinclair/typebox";
-import type { Tool } from "../../../core/index.ts";
+import type { Tool, ToolChoice } from "../../../core/index.ts";
 import { type ChatBody, chatFields } from "../chat.ts";
-import {
-  answerChat,
-  type ChatAnswer,
-  type ChatJob,
-  chatJob,
-  runChat,
-  type ToolChoice,
-} from "../chat-run.ts";
+import { answerChat, type ChatAnswer, type ChatJob, chatJob, runChat } from "../chat-run.ts";
 import type { GeneratedToken } from "../completion.ts";
 import { badField } from "../errors.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
