@@ -50,7 +50,7 @@ export function convertCommand(): Command {
       "after",
       `
 Formats (-q): i2_s, tl1, tl2, tq1_0, tq2_0, iq1_bn, iq2_bn, q2_0, pq2_0, f16, bf16,
-and those of plugins.
+and those of plugins. With hf-packed the output is a checkpoint folder for transformers.
 
 Examples:
   $ wrinklefree convert ./bitnet-b1.58-2B-4T -o 2b4t.gguf

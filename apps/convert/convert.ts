@@ -5,7 +5,7 @@ import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { GgufWriter } from "../../plugins/standard.ts";
 import type { ConvertOptions, ConvertReport } from "./options.ts";
 import { createRunner, type JobRunner, type Phase } from "./pool.ts";
-import { type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
+import { openSource, type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
 import { fingerprintOf, ResumeNote } from "./resume.ts";
 import { sourceWarnings } from "./warnings.ts";
 
@@ -24,6 +24,7 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
     options.warn?.(text);
   };
   const { progress: _progress, warn: _warn, signal, ...plain } = options;
+  if (toCheckpoint(options)) return convertToCheckpoint(options, registry);
   using prepared = await prepare(plain, registry);
   for (const text of sourceWarnings(prepared.model, options)) warn(text);
   const { tensors } = prepared;
@@ -71,6 +72,20 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
     writer.abort({ keep: interrupted });
     throw error;
   }
+}
+
+/** Packed weights outside of a GGUF file are a checkpoint folder. */
+function toCheckpoint({ quantize, output }: ConvertOptions): boolean {
+  return quantize === "hf-packed" && !output.endsWith(".gguf");
+}
+
+async function convertToCheckpoint(
+  options: ConvertOptions,
+  registry: Registry,
+): Promise<ConvertReport> {
+  const { writeCheckpoint } = await import("./checkpoint/output.ts");
+  using model = await openSource(options, registry);
+  return await writeCheckpoint(options, registry, model);
 }
 
 function checkOutput(options: ConvertOptions): void {

@@ -32,10 +32,7 @@ export interface Prepared extends Disposable {
 export async function prepare(options: PrepareOptions, registry: Registry): Promise<Prepared> {
   const { mixture } = options;
   if (mixture) checkMixture(mixture);
-  const opened = await openModel(options.source, registry, {
-    weightScale: options.weightScale,
-    config: options.config === undefined ? undefined : readConfig(options.config),
-  });
+  const opened = await openSource(options, registry);
   try {
     const model = mixture ? mixtureOf(opened, mixture) : opened;
     const routers = mixture ? routerTensors(model, registry, mixture) : [];
@@ -60,6 +57,14 @@ export async function prepare(options: PrepareOptions, registry: Registry): Prom
     opened[Symbol.dispose]();
     throw error;
   }
+}
+
+/** The source as the options want it read. */
+export function openSource(options: PrepareOptions, registry: Registry): Promise<Model> {
+  return openModel(options.source, registry, {
+    weightScale: options.weightScale,
+    config: options.config === undefined ? undefined : readConfig(options.config),
+  });
 }
 
 /** A config.json, or the one in a folder. */

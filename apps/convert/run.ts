@@ -99,7 +99,7 @@ async function fetchFromHub(flags: RunOptions, meter: Meter | undefined): Promis
 
 function defaultOutput(source: string, format: string): string {
   const stem = basename(resolve(source)).replace(/\.(gguf|safetensors|pt|pth|bin)$/, "");
-  return `${stem}-${format}.gguf`;
+  return format === "hf-packed" ? `${stem}-packed` : `${stem}-${format}.gguf`;
 }
 
 function describe(report: ConvertReport, flags: RunOptions): string {
