@@ -18,7 +18,7 @@ export interface GenerateRequest {
   readonly prompt: readonly number[];
   /** Tokens to generate at most; 0 only evaluates the prompt. */
   readonly maxTokens: number;
-  /** Options of the loaded samplers, validated against their schemas (temperature, top_k, ...), with `samplers` (order). */
+  /** The samplers' options, validated against their schemas, with `samplers` (their order). */
   readonly sampling: Readonly<Record<string, unknown>>;
   /** 32-bit seed; undefined: random. */
   readonly seed?: number;
