@@ -1,6 +1,4 @@
 // What convert can be asked to do, and what it reports.
-import type { Registry } from "../../core/index.ts";
-
 export interface ConvertOptions {
   /** Model file, checkpoint folder or checkpoint file. */
   readonly source: string;
@@ -68,10 +66,4 @@ export interface ConvertReport {
   readonly sha256?: string;
   readonly seconds: number;
   readonly warnings: readonly string[];
-}
-
-export interface Context {
-  readonly registry: Registry;
-  readonly options: ConvertOptions;
-  readonly warnings: string[];
 }

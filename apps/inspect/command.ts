@@ -1,15 +1,6 @@
 // `wrinklefree inspect`: what a model file holds, and how two of them differ.
 import { Command } from "commander";
-
-export interface InspectFlags {
-  readonly tensors?: boolean;
-  readonly weights?: boolean;
-  readonly metadata?: boolean;
-  readonly diff?: string;
-  readonly logits: boolean;
-  readonly json?: boolean;
-  readonly plugin?: readonly string[];
-}
+import type { InspectFlags } from "./flags.ts";
 
 export function inspectCommand(): Command {
   return new Command("inspect")

@@ -2,8 +2,8 @@
 import { type MetadataValue, resolvePlugins } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
 import { createRegistry } from "../plugins.ts";
-import type { InspectFlags } from "./command.ts";
 import { type Comparison, compareModels } from "./diff.ts";
+import type { InspectFlags } from "./flags.ts";
 import { type Summary, summarize, ternaryStatistics } from "./summary.ts";
 
 /** Characters of a metadata value that are shown. */

@@ -5,6 +5,7 @@ import {
   type MetadataValue,
   type ModelFile,
   mapFile,
+  type PackedStrings,
   type TensorInfo,
   WrinkleFreeError,
 } from "../../core/index.ts";
@@ -221,6 +222,7 @@ class GgufModelFile implements GgufFile {
   readonly metadataTypes: ReadonlyMap<string, number>;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly #file: MappedFile;
+  readonly #strings: Metadata["strings"];
 
   constructor(
     file: MappedFile,
@@ -231,6 +233,7 @@ class GgufModelFile implements GgufFile {
     this.#file = file;
     this.path = file.path;
     this.version = version;
+    this.#strings = metadata.strings;
     this.metadata = metadata.values;
     this.metadataTypes = metadata.types;
     this.tensors = tensors;
@@ -238,7 +241,12 @@ class GgufModelFile implements GgufFile {
 
   get tokenizer(): ModelFile["tokenizer"] {
     if (!("tokenizer.ggml.model" in this.metadata)) return undefined;
-    return { kind: "gguf", metadata: this.metadata };
+    const strings = (key: string): PackedStrings | undefined => {
+      const place = this.#strings.get(key);
+      if (!place) return undefined;
+      return { bytes: this.#file.view(place.start, place.byteLength), count: place.count };
+    };
+    return { kind: "gguf", metadata: this.metadata, strings };
   }
 
   get chatTemplate(): string | undefined {

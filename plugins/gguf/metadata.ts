@@ -26,12 +26,21 @@ export interface Metadata {
   readonly values: Readonly<Record<string, MetadataValue>>;
   /** Value type of each key; 256 + element type for an array. */
   readonly types: ReadonlyMap<string, number>;
+  /** Where string arrays lie in the file. */
+  readonly strings: ReadonlyMap<string, StringsPlace>;
+}
+
+interface StringsPlace {
+  readonly start: number;
+  readonly byteLength: number;
+  readonly count: number;
 }
 
 /** Reads `count` pairs at the cursor. Throws `bad_file` naming the key. */
 export function readMetadata(cursor: Cursor, file: MappedFile, count: number): Metadata {
   const values: Record<string, MetadataValue> = Object.create(null);
   const types = new Map<string, number>();
+  const strings = new Map<string, StringsPlace>();
   for (let i = 0; i < count; i++) {
     const key = cursor.string(`key ${i}`);
     if (key.length === 0 || key.length > longestKey) {
@@ -40,13 +49,13 @@ export function readMetadata(cursor: Cursor, file: MappedFile, count: number): M
     if (types.has(key)) throw cursor.error(`key ${key} appears twice`, key);
     const type = cursor.u32(key);
     if (type === valueType.array) {
-      types.set(key, 256 + readArray(cursor, file, key, values));
+      types.set(key, 256 + readArray(cursor, file, key, values, strings));
     } else {
       types.set(key, type);
       values[key] = readScalar(cursor, type, key);
     }
   }
-  return { values, types };
+  return { values, types, strings };
 }
 
 function readScalar(cursor: Cursor, type: number, key: string): MetadataValue {
@@ -86,12 +95,14 @@ function readArray(
   file: MappedFile,
   key: string,
   values: Record<string, MetadataValue>,
+  strings: Map<string, StringsPlace>,
 ): number {
   const type = cursor.u32(key);
   const count = cursor.count(key);
   if (type === valueType.string) {
     const start = cursor.position;
     for (let i = 0; i < count; i++) cursor.skipString(key);
+    strings.set(key, { start, byteLength: cursor.position - start, count });
     defer(values, key, () => readStrings(file, start, count, key));
     return type;
   }

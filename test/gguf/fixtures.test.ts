@@ -43,7 +43,15 @@ describe("files of other programs", () => {
     const tokens = file.metadata["tokenizer.ggml.tokens"] as string[];
     expect(tokens.length).toBe(4096);
     expect(tokens[4089]).toBe("<|eot_id|>");
-    expect(file.tokenizer?.kind).toBe("gguf");
+    const source = file.tokenizer;
+    if (source?.kind !== "gguf") throw new Error("no tokenizer");
+    const packed = source.strings?.("tokenizer.ggml.tokens");
+    expect(packed?.count).toBe(4096);
+    const view = Buffer.from(packed?.bytes ?? []);
+    expect(view.readBigUInt64LE(0)).toBe(1n);
+    expect(view.toString("utf8", 8, 9)).toBe(tokens[0] as string);
+    expect(view.subarray(-(tokens[4095] as string).length).toString()).toBe(tokens[4095] as string);
+    expect(source.strings?.("general.name")).toBeUndefined();
     expect(file.chatTemplate).toContain("Assistant: ");
     const norm = file.tensors.get("output_norm.weight");
     expect(norm?.shape).toEqual([256]);

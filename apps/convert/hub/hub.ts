@@ -24,8 +24,14 @@ export type DownloadProgress = (bytes: number, total: number, file: string) => v
 const parallel = 4;
 
 /** What a checkpoint needs besides its tensors. */
-const companions =
-  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$/;
+const companions: ReadonlySet<string> = new Set([
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "chat_template.jinja",
+]);
 
 /**
  * Path of the snapshot folder, or of the one file asked for. Throws `usage`, `not_found`,
@@ -83,7 +89,7 @@ function choose(model: HubModel, entries: readonly ListFileEntry[]): RemoteFile[
   const safetensors = named((path) => /^model.*\.safetensors(\.index\.json)?$/.test(path));
   const pytorch = named((path) => /^pytorch_model.*\.bin(\.index\.json)?$/.test(path));
   const tensors = safetensors.length > 0 ? safetensors : pytorch;
-  if (tensors.length > 0) return [...named((path) => companions.test(path)), ...tensors];
+  if (tensors.length > 0) return [...named((path) => companions.has(path)), ...tensors];
   const gguf = files.filter(({ path }) => path.endsWith(".gguf")).map(({ path }) => path);
   throw new WrinkleFreeError("unsupported", `${model.repo} holds no checkpoint`, {
     flag: "--hf-repo",
