@@ -53,7 +53,7 @@ export function localBackend(model: ServedModel): Backend {
       };
     },
     answer: (messages, settings, signal) => localAnswer(model, messages, settings, signal),
-    close: () => model.client.close(),
+    close: () => model.close(),
   };
 }
 

@@ -18,7 +18,10 @@ const append = (text: string, previous: string[] | undefined): string[] => [
 export function chatCommand(): Command {
   return new Command("chat")
     .description("Talk to a model in the terminal; with a pipe, answer what comes through it.")
-    .option("-m, --model <file>", "GGUF file or checkpoint folder (default: the built-in model)")
+    .option(
+      "-m, --model <file>",
+      "GGUF file, checkpoint folder or owner/name:file.gguf (default: built in)",
+    )
     .option("--url <url>", "talk to a running server instead")
     .option("--api-key <key>", "its API key")
     .option("-s, --system <text>", "system prompt")

@@ -4,6 +4,7 @@ import {
   type ChatMessage,
   messagesWithoutTools,
   planTools,
+  type Timings,
   type Tool,
   type ToolCall,
   type ToolCallParser,
@@ -35,10 +36,17 @@ export interface ChatJob {
 export type ChatEvent =
   | { readonly type: "start" }
   | {
+      readonly type: "progress";
+      readonly processed: number;
+      readonly total: number;
+      readonly cached: number;
+    }
+  | {
       readonly type: "text";
       readonly text: string;
       readonly tokens: readonly GeneratedToken[];
-      readonly generated: number;
+      /** Of the whole answer so far. */
+      readonly timings: Timings;
     }
   | { readonly type: "call"; readonly call: number; readonly id: string; readonly name: string }
   | { readonly type: "arguments"; readonly call: number; readonly text: string }
@@ -74,11 +82,18 @@ export function chatJob(model: ServedModel, request: ChatRequest): ChatJob {
   const text = renderChat(model, { ...request.template, messages, tools });
   const prompt = encodeRendered(model.tokenizer, text);
   const constraint = plan?.constraint ?? generation.constraint;
+  const special = generation.special || (plan !== undefined && hidesCalls(model));
   return {
     model,
-    generations: choices({ ...generation, constraint, prompt }, n),
+    generations: choices({ ...generation, constraint, special, prompt }, n),
     parser: plan?.parser,
   };
+}
+
+/** Whether the tag of a call is a control token, which text does not show unless asked to. */
+function hidesCalls({ tokenizer }: ServedModel): boolean {
+  const tag = tokenizer.id("<tool_call>");
+  return tag !== undefined && tokenizer.isSpecial(tag);
 }
 
 function toolPlan(model: ServedModel, request: ChatRequest): ToolPlan | undefined {
@@ -118,7 +133,7 @@ class Answer {
   #started = false;
   #content = "";
   #tokens: GeneratedToken[] = [];
-  #generated = 0;
+  #timings: Timings | undefined;
 
   constructor(parser: ToolCallParser | undefined) {
     this.#parser = parser;
@@ -129,12 +144,16 @@ class Answer {
       this.#started = true;
       yield { type: "start" };
     }
-    if (event.type === "text") {
+    if (event.type === "prompt") {
+      const { processed, total, cached } = event;
+      yield { type: "progress", processed, total, cached };
+    } else if (event.type === "text") {
       this.#tokens.push(...event.tokens);
-      this.#generated = event.timings.generatedTokens;
+      this.#timings = event.timings;
       const { text } = event;
       yield* this.#events(this.#parser?.push(text) ?? [{ type: "text", text }]);
     } else if (event.type === "done") {
+      this.#timings = event.completion.timings;
       yield* this.#events(this.#parser?.finish() ?? []);
       yield { type: "done", answer: this.#answer(event.completion) };
     }
@@ -146,7 +165,7 @@ class Answer {
         this.#content += event.text;
         const tokens = this.#tokens;
         this.#tokens = [];
-        yield { type: "text", text: event.text, tokens, generated: this.#generated };
+        if (this.#timings) yield { type: "text", text: event.text, tokens, timings: this.#timings };
       } else if (event.type === "call") {
         const id = `call_${randomBytes(12).toString("hex")}`;
         this.#calls[event.index] = { id, name: event.name, text: "" };

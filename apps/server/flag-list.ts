@@ -12,8 +12,14 @@ export const flagGroups: readonly FlagGroup[] = [
         flags: "-m, --model <file...>",
         env: "MODEL",
         parse: collect,
-        text: "GGUF file or checkpoint folder; several are served side by side (default: the built-in model)",
+        text: "GGUF file, checkpoint folder, or owner/name:file.gguf of the Hugging Face hub; several are served side by side (default: the built-in model)",
       },
+      {
+        flags: "--hf-repo <owner/name>",
+        env: "HF_REPO",
+        text: "fetch the model from the Hugging Face hub (also -hf)",
+      },
+      { flags: "--hf-file <file>", env: "HF_FILE", text: "the file of that repository" },
       {
         flags: "-a, --alias <name>",
         env: "ALIAS",
@@ -106,6 +112,13 @@ export const flagGroups: readonly FlagGroup[] = [
         flags: "--strict-model-names",
         env: "STRICT_MODEL_NAMES",
         text: "refuse requests that name another model",
+      },
+      {
+        flags: "--logprob-tokens <form>",
+        env: "LOGPROB_TOKENS",
+        choices: ["text", "token-id", "digits"],
+        default: "text",
+        text: "how /v1/completions names tokens in logprobs",
       },
       {
         flags: "--log-level <level>",
@@ -244,6 +257,9 @@ export const flagGroups: readonly FlagGroup[] = [
 /** llama-server's and SGLang's other spellings; commander knows one-letter short flags only. */
 export const spellings: Readonly<Record<string, string>> = {
   "-np": "--parallel",
+  "-hf": "--hf-repo",
+  "-hfr": "--hf-repo",
+  "-hff": "--hf-file",
   "-to": "--timeout",
   "-ctk": "--cache-type-k",
   "-ctv": "--cache-type-v",

@@ -12,10 +12,13 @@ export interface LegacyLogprobs {
   text_offset: number[];
 }
 
+/** How a token is named: by its text, as "token_id:17" (vLLM's), or as "17". */
+export type TokenNames = "text" | "token-id" | "digits";
+
 export interface LogprobStyle {
   readonly tokenizer: Tokenizer;
-  /** Write a token as "token_id:17", which is unique where its text is not. */
-  readonly asIds: boolean;
+  /** Ids are unique where texts are not. */
+  readonly names: TokenNames;
 }
 
 export function emptyLogprobs(): LegacyLogprobs {
@@ -59,9 +62,11 @@ function collect(
   tokens: readonly { token: number; score?: ScoredToken }[],
   offset: number,
 ): LegacyLogprobs {
-  const { tokenizer, asIds } = style;
-  const name = (token: number): string =>
-    asIds ? `token_id:${token}` : pieceText(tokenizer, token);
+  const { tokenizer, names } = style;
+  const name = (token: number): string => {
+    if (names === "text") return pieceText(tokenizer, token);
+    return names === "digits" ? String(token) : `token_id:${token}`;
+  };
   const result = emptyLogprobs();
   // A character may lie in several tokens: its text comes with the last of them.
   const decoder = new TextDecoder();
@@ -87,4 +92,26 @@ function topOf(score: ScoredToken, name: (token: number) => string): Record<stri
   }
   top[name(score.token)] ??= finiteLogprob(score.logprob);
   return top;
+}
+
+/** vLLM's prompt_logprobs: for each prompt token its alternatives by id, with their ranks. */
+export function rankedLogprobs(
+  tokenizer: Tokenizer,
+  scores: readonly (ScoredToken | null)[],
+): (Record<string, object> | null)[] {
+  const entry = (token: number, logprob: number, rank: number | null): object => ({
+    logprob: finiteLogprob(logprob),
+    rank,
+    decoded_token: pieceText(tokenizer, token),
+  });
+  return scores.map((score) => {
+    if (!score) return null;
+    const list: Record<string, object> = {};
+    for (const [i, { token, logprob }] of score.top.entries()) {
+      list[token] = entry(token, logprob, i + 1);
+    }
+    // The rank of a token beyond the ones that were asked for is not computed.
+    list[score.token] ??= entry(score.token, score.logprob, null);
+    return list;
+  });
 }

@@ -9,7 +9,7 @@ import {
   type Tokenizer,
   WrinkleFreeError,
 } from "../../core/index.ts";
-import { openModel } from "../../core/model.ts";
+import { type Model, openModel } from "../../core/model.ts";
 import type { ServedModel } from "./model.ts";
 import { pieceText } from "./tokens.ts";
 
@@ -30,8 +30,17 @@ const worker = new URL("../worker.ts", import.meta.url);
 /** Loads a model. Throws what the loader, the tokenizer, the template and the engine throw. */
 export async function loadModel(registry: Registry, options: LoadOptions): Promise<ServedModel> {
   const { aliases, chatTemplate, ...engine } = options;
-  const text = await openText(registry, options);
-  const client: EngineClient = await startEngine({ worker, ...engine });
+  // The tokenizer reads its tables where they lie in the file, so the file stays open with it.
+  const file = await openModel(options.model, registry, { weightScale: options.weightScale });
+  let client: EngineClient;
+  let text: ReturnType<typeof openText>;
+  try {
+    text = openText(file, options);
+    client = await startEngine({ worker, ...engine });
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error;
+  }
   const names = aliases && aliases.length > 0 ? aliases : [modelName(options.model)];
   return {
     id: names[0] ?? "",
@@ -39,14 +48,17 @@ export async function loadModel(registry: Registry, options: LoadOptions): Promi
     client,
     ...text,
     created: Math.floor(Date.now() / 1000),
+    async close() {
+      await client.close();
+      file[Symbol.dispose]();
+    },
   };
 }
 
-async function openText(
-  registry: Registry,
+function openText(
+  model: Model,
   options: LoadOptions,
-): Promise<Pick<ServedModel, "tokenizer" | "template" | "endTokens">> {
-  using model = await openModel(options.model, registry, { weightScale: options.weightScale });
+): Pick<ServedModel, "tokenizer" | "template" | "endTokens"> {
   if (!model.tokenizer) {
     throw new WrinkleFreeError("bad_file", `${options.model} has no tokenizer`, {
       file: options.model,

@@ -1,8 +1,8 @@
 // Runs the server for a person or a service: prints where it listens, exits when it is told to.
-import { existsSync } from "node:fs";
 import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
 import { createRegistry } from "../plugins.ts";
 import { builtInModel, builtInNote } from "./built-in.ts";
+import { findModelFile } from "./find-model.ts";
 import type { LoadOptions } from "./load.ts";
 import { createLog } from "./log.ts";
 import type { ServedModel } from "./model.ts";
@@ -14,7 +14,7 @@ import { version } from "./version.ts";
 export async function runServer(flags: ServeFlags): Promise<void> {
   const log = createLog({ level: flags.logLevel, format: flags.logFormat });
   const options = await serveOptions(flags);
-  if (!flags.model) process.stdout.write(builtInNote);
+  if (!flags.model && !flags.hfRepo) process.stdout.write(builtInNote);
   const running = startServer({ ...options, log });
   const stopped = stopOnSignal(running);
   process.stdout.write(`WrinkleFree ${version} on ${running.url} (loading)\n`);
@@ -61,6 +61,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
     parallel: flags.parallel,
     metrics: flags.metrics,
     slots: flags.slots,
+    logprobTokens: flags.logprobTokens,
     slotSavePath: flags.slotSavePath,
     strictModelNames: flags.strictModelNames,
     defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
@@ -71,15 +72,9 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
 }
 
 async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Promise<LoadOptions[]> {
-  const models = flags.model ?? [builtInModel()];
-  for (const model of models) {
-    if (existsSync(model)) continue;
-    throw new WrinkleFreeError("not_found", `there is no model file or folder ${model}`, {
-      file: model,
-      flag: "--model",
-      hint: "Check the path; without -m the built-in model is served.",
-    });
-  }
+  const named = [...(flags.model ?? []), ...hubName(flags)];
+  const models = named.length > 0 ? named : [builtInModel()];
+  const paths = await Promise.all(models.map(findModelFile));
   const chatTemplate =
     flags.chatTemplateFile === undefined
       ? flags.chatTemplate
@@ -89,7 +84,7 @@ async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Prom
     const alias = flags.alias?.[i];
     return alias === undefined ? undefined : [alias];
   };
-  return models.map((model, i) => ({
+  return paths.map((model, i) => ({
     model,
     aliases: aliases(i),
     chatTemplate,
@@ -109,6 +104,11 @@ async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Prom
       maxDraft: flags.draftMax,
     },
   }));
+}
+
+function hubName({ hfRepo, hfFile }: ServeFlags): string[] {
+  if (hfRepo === undefined) return [];
+  return [hfFile === undefined ? hfRepo : `${hfRepo}:${hfFile}`];
 }
 
 /** Sampling options that replace the samplers' defaults. */

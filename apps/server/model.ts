@@ -15,6 +15,8 @@ export interface ServedModel {
   readonly observer?: Observer;
   /** Unix seconds when it was loaded. */
   readonly created: number;
+  /** Ends the engine and lets go of the file. */
+  close(): Promise<void>;
 }
 
 /** Where a model will be once it is loaded. */

@@ -5,6 +5,8 @@ import { WrinkleFreeError } from "../../core/index.ts";
 /** The flags as commander gives them. */
 export interface ServeFlags {
   model?: string[];
+  hfRepo?: string;
+  hfFile?: string;
   alias?: string[];
   ctxSize: number;
   chatTemplate?: string;
@@ -22,6 +24,7 @@ export interface ServeFlags {
   timeout?: number;
   metrics?: boolean;
   slots: boolean;
+  logprobTokens: "text" | "token-id" | "digits";
   slotSavePath?: string;
   strictModelNames?: boolean;
   logLevel: string;

@@ -57,7 +57,7 @@ export function startServer(options: ServeOptions): RunningServer {
   const stop = async (): Promise<void> => {
     await server.stop(true);
     const models = await Promise.allSettled(loading.map((slot) => slot.loaded));
-    for (const model of models) if (model.status === "fulfilled") await model.value.client.close();
+    for (const model of models) if (model.status === "fulfilled") await model.value.close();
   };
   return { url: address(options, server), state, ready, stop };
 }
@@ -75,6 +75,7 @@ function completeSettings(options: ServeOptions): ServerSettings {
     strictModelNames: options.strictModelNames ?? false,
     defaultMaxTokens: options.defaultMaxTokens,
     timeoutMs: options.timeoutMs,
+    logprobTokens: options.logprobTokens ?? "text",
     pingMs: options.pingMs ?? 30_000,
     sampling: options.sampling ?? {},
     limits: { ...defaultLimits, ...options.limits },

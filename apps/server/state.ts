@@ -1,6 +1,7 @@
 // What all routes share: the models, the limits, the log, and one request in progress.
 import type { Sampler } from "../../core/index.ts";
 import { badField, HttpError } from "./errors.ts";
+import type { TokenNames } from "./legacy-logprobs.ts";
 import type { Logger } from "./log.ts";
 import type { ModelSlot, ServedModel } from "./model.ts";
 import type { Observer } from "./observe.ts";
@@ -43,6 +44,8 @@ export interface ServerSettings {
   /** Milliseconds that a request may take. */
   readonly timeoutMs?: number;
   readonly pingMs: number;
+  /** How the legacy logprobs name tokens. */
+  readonly logprobTokens: TokenNames;
   readonly limits: Limits;
   /** Sampling options that replace the samplers' own defaults. */
   readonly sampling: Readonly<Record<string, unknown>>;

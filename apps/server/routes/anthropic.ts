@@ -183,7 +183,7 @@ async function* streamMessage(
       yield* blocks.open(`call ${event.call}`, own);
     } else if (event.type === "arguments") {
       yield blocks.delta({ type: "input_json_delta", partial_json: event.text });
-    } else {
+    } else if (event.type === "done") {
       yield* blocks.close();
       call.note(logFields([event.answer.completion]));
       const delta = stop(event.answer);

@@ -38,6 +38,8 @@ const ownFields = {
   tool_choice: optional(toolChoice),
   parallel_tool_calls: optional(Type.Boolean({ description: "Default true." })),
   stream_options: streamOptions,
+  timings_per_token: optional(Type.Boolean({ description: "Stream timings with each token." })),
+  return_progress: optional(Type.Boolean({ description: "Stream the prompt's progress." })),
 };
 
 type Body = GenerationBody &
@@ -47,6 +49,8 @@ type Body = GenerationBody &
     top_logprobs?: number;
     tool_choice?: "auto" | "none" | "required" | { function: { name: string } };
     parallel_tool_calls?: boolean;
+    timings_per_token?: boolean;
+    return_progress?: boolean;
     stream_options?: { include_usage?: boolean | null; continuous_usage_stats?: boolean | null };
   };
 
@@ -177,20 +181,30 @@ async function* streamChat(work: Work): AsyncGenerator<string, void, undefined> 
   const options = call.body.stream_options;
   const answers: ChatAnswer[] = [];
   const generated = new Usage(job.generations[0]?.prompt.length ?? 0);
-  const chunk = (index: number, delta: object, more: object = {}): string => {
+  const timed = call.body.timings_per_token === true;
+  const chunk = (index: number, delta: object, more: object = {}, top: object = {}): string => {
     const usage = options?.continuous_usage_stats ? { usage: generated.sofar() } : {};
     const choice = { index, delta, logprobs: null, finish_reason: null, ...more };
-    return sseData({ ...envelope(work, "chat.completion.chunk"), choices: [choice], ...usage });
+    const whole = { ...envelope(work, "chat.completion.chunk"), choices: [choice] };
+    return sseData({ ...whole, ...usage, ...top });
   };
   for await (const { index, event } of runChat(job, call.abort.signal)) {
     switch (event.type) {
       case "start":
         yield chunk(index, { role: "assistant", content: null });
         break;
+      case "progress": {
+        if (!call.body.return_progress) break;
+        const { processed, total, cached } = event;
+        yield chunk(index, {}, {}, { prompt_progress: { total, cache: cached, processed } });
+        break;
+      }
       case "text": {
-        generated.add(index, event.generated);
+        generated.add(index, event.timings.generatedTokens);
         const scores = logprobs(work, event.tokens);
-        yield chunk(index, { content: event.text }, scores ? { logprobs: scores } : {});
+        const own = scores ? { logprobs: scores } : {};
+        const timings = timed ? { timings: timingsOf(event.timings) } : {};
+        yield chunk(index, { content: event.text }, own, timings);
         break;
       }
       case "call": {

@@ -10,7 +10,12 @@ import {
 } from "../completion.ts";
 import { badField } from "../errors.ts";
 import { completeAll, generateAll } from "../generation.ts";
-import { generatedLogprobs, joinLogprobs, promptLogprobs } from "../legacy-logprobs.ts";
+import {
+  generatedLogprobs,
+  joinLogprobs,
+  promptLogprobs,
+  rankedLogprobs,
+} from "../legacy-logprobs.ts";
 import type { ServedModel } from "../model.ts";
 import { promptSchema, readPrompts } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
@@ -37,7 +42,11 @@ const ownFields = {
   return_tokens_as_token_ids: optional(
     Type.Boolean({ description: "Write tokens as 'token_id:17' in logprobs." }),
   ),
-  return_token_ids: optional(Type.Boolean()),
+  return_token_ids: optional(Type.Boolean({ description: "Return the token ids too." })),
+  prompt_logprobs: optional(
+    Type.Integer({ description: "Alternatives to each prompt token, in vLLM's shape." }),
+  ),
+  add_special_tokens: optional(Type.Boolean({ description: "Put BOS before text. Default true." })),
   suffix: optional(Type.String()),
   stream_options: streamOptions,
 };
@@ -50,6 +59,8 @@ type Body = GenerationBody & {
   logprobs?: number | boolean;
   return_tokens_as_token_ids?: boolean;
   return_token_ids?: boolean;
+  prompt_logprobs?: number;
+  add_special_tokens?: boolean;
   suffix?: string;
   stream_options?: { include_usage?: boolean | null };
 };
@@ -84,15 +95,14 @@ async function complete(call: Call<Body>): Promise<Response> {
   if (body.stream && candidates > n) {
     throw badField("best_of", "Field 'best_of' cannot be used with 'stream'.");
   }
-  const { prompts } = readPrompts(model.tokenizer, body.prompt);
+  const { prompts } = readPrompts(model.tokenizer, body.prompt, {
+    addSpecial: body.add_special_tokens,
+  });
   const shared = readGeneration(call.server, body, model);
   const count = readCount(call);
   const logprobs = count ?? (candidates > n ? 0 : undefined);
   const generations = prompts.flatMap((prompt) =>
-    choices(
-      { ...shared, prompt, logprobs, promptLogprobs: body.echo ? count : undefined },
-      candidates,
-    ),
+    choices({ ...shared, prompt, logprobs, promptLogprobs: promptCount(call, count) }, candidates),
   );
   const created = Math.floor(Date.now() / 1000);
   const work: Work = { call, model, generations, n: candidates, id: `cmpl-${call.id}`, created };
@@ -121,6 +131,15 @@ function readCount({ body, server }: Call<Body>): number | undefined {
   return readLogprobCount("logprobs", count, server.settings.limits.logprobs);
 }
 
+/** Alternatives to each prompt token: what echo or prompt_logprobs asks for. */
+function promptCount({ body, server }: Call<Body>, count: number | undefined): number | undefined {
+  const asked = body.prompt_logprobs;
+  const echoed = body.echo ? count : undefined;
+  if (asked === undefined) return echoed;
+  const limit = server.settings.limits.logprobs;
+  return Math.max(readLogprobCount("prompt_logprobs", asked, limit), echoed ?? 0);
+}
+
 function envelope(work: Work): object {
   return {
     id: work.id,
@@ -143,6 +162,9 @@ function choice(work: Work, completion: Completion, index: number, n: number): o
     ...(body.return_token_ids && {
       prompt_token_ids: prompt,
       token_ids: completion.tokens.map((token) => token.token),
+    }),
+    ...(body.prompt_logprobs !== undefined && {
+      prompt_logprobs: rankedLogprobs(work.model.tokenizer, completion.promptScores ?? []),
     }),
   };
 }
@@ -172,7 +194,10 @@ function scoredTokens(completion: Completion): readonly GeneratedToken[] {
 
 function logprobStyle(work: Work) {
   const { body } = work.call;
-  return { tokenizer: work.model.tokenizer, asIds: body.return_tokens_as_token_ids === true };
+  const names = body.return_tokens_as_token_ids
+    ? "token-id"
+    : work.call.server.settings.logprobTokens;
+  return { tokenizer: work.model.tokenizer, names } as const;
 }
 
 async function* streamText(work: Work): AsyncGenerator<string, void, undefined> {
