@@ -80,6 +80,7 @@ export class Engine {
       pagesFree: pages.free,
       pagesCached: pages.cached,
       preemptions: this.#scheduler.preemptions,
+      experts: this.#runner.expertUse(),
       sequences: [...this.#sequences.values()].map((sequence) => ({
         id: sequence.request.id,
         state: this.#scheduler.running.includes(sequence)

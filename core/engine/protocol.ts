@@ -128,6 +128,8 @@ export interface EngineStats {
   readonly promptMs: number;
   readonly generatedMs: number;
   readonly sequences: readonly SequenceStats[];
+  /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */
+  readonly experts: readonly (readonly number[])[];
 }
 
 /** One live sequence, for /slots. */

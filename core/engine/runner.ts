@@ -19,4 +19,6 @@ export interface StepRunner {
   pageBytes(page: number): Uint8Array;
   /** Identifies the weights, so that saved pages meet their own model only. */
   readonly fingerprint: string;
+  /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */
+  expertUse(): number[][];
 }

@@ -123,6 +123,10 @@ export class Runtime implements StepRunner {
     return bytesView(this.#kv.address + page * this.#pageBytes, this.#pageBytes);
   }
 
+  expertUse(): number[][] {
+    return this.tape.expertUse();
+  }
+
   /** Hash of the model's metadata and of the head of every tensor: tells weights apart cheaply. */
   get fingerprint(): string {
     if (this.#fingerprint) return this.#fingerprint;

@@ -94,24 +94,14 @@ export class ExpertsRecorder {
     names: { gate: string; up: string; down: string; subNorm?: string },
     options: { activation: Gate; epsilon?: number; add?: Value },
   ): Value {
-    const { tape, model, weights } = this.#context;
+    const { tape, weights } = this.#context;
     const x = tape.own(input);
     const chosen = tape.own(routing).routing;
     assert(chosen, "experts get a routing");
-    const gateUp = weights.packExperts([names.gate, names.up], "alternate");
     const down = weights.packExperts([names.down], "stack");
-    this.#checkSizes(x, gateUp, down, names);
-    const slots = this.#group(chosen, gateUp.experts, names.gate);
-    const columns = model.shape(names.gate)[1] ?? 0;
-    const inner = this.#linear(
-      `${names.gate} + up`,
-      gateUp,
-      this.#gather(x, gateUp, slots, chosen.topK),
-      slots,
-      chosen.topK,
-      tape.activation(columns, gateUp.n / 2, this.#context.maxRows * chosen.topK),
-      Act[options.activation],
-    );
+    const slots = this.#group(chosen, down.experts, names.gate);
+    const inner = this.#inner(x, slots, chosen.topK, names, Act[options.activation]);
+    this.#checkSizes(x, inner.columns, down, names);
     const hidden = this.#subNorm(inner, down, slots, chosen.topK, names.subNorm, options.epsilon);
     const out = this.#linear(
       names.down,
@@ -139,6 +129,47 @@ export class ExpertsRecorder {
     });
     for (const ref of [slots.slots, chosen.weights]) scattered.producer.reads.add(ref.buffer);
     return scattered;
+  }
+
+  /** activation(gate x) * (up x) of each slot: in one pass, or in two where the rows are the file's. */
+  #inner(
+    x: Activation,
+    slots: Slots,
+    topK: number,
+    names: { readonly gate: string; readonly up: string },
+    activation: number,
+  ): Activation {
+    const { tape, model, weights, maxRows } = this.#context;
+    const columns = model.shape(names.gate)[1] ?? 0;
+    const rows = maxRows * topK;
+    if (weights.fusible([names.gate, names.up])) {
+      const packed = weights.packExperts([names.gate, names.up], "alternate");
+      this.#checkInput(x, packed, names.gate);
+      const gathered = this.#gather(x, packed, slots, topK);
+      const out = tape.activation(columns, packed.n / 2, rows);
+      return this.#linear(`${names.gate} + up`, packed, gathered, slots, topK, out, activation);
+    }
+    const [gate, up] = [names.gate, names.up].map((name) => {
+      const packed = weights.packExperts([name], "stack");
+      this.#checkInput(x, packed, name);
+      const gathered = this.#gather(x, packed, slots, topK);
+      const out = tape.activation(columns, packed.n, rows);
+      return this.#linear(name, packed, gathered, slots, topK, out, Act.none);
+    }) as [Activation, Activation];
+    const out = tape.activation(columns, columns, rows);
+    return tape.emit("elementwise", "Elementwise", "gate", [gate, up], out, {
+      a: gate.ref,
+      b: up.ref,
+      out: out.ref,
+      aStride: gate.stride,
+      bStride: up.stride,
+      outStride: out.stride,
+      columns,
+      kind: 3,
+      activation,
+      scale: 1,
+      multiplier: topK,
+    });
   }
 
   /** A router without a native op: its reference, between two runs of the tape. */
@@ -310,21 +341,24 @@ export class ExpertsRecorder {
     return { address: weights.floats(all), each: true };
   }
 
-  #checkSizes(
-    x: Activation,
-    gateUp: PackedExperts,
-    down: PackedExperts,
-    names: { gate: string; down: string },
-  ): void {
+  #checkInput(x: Activation, packed: PackedExperts, name: string): void {
+    if (packed.k === x.columns) return;
+    throw this.#misfit(name, `[experts, rows, ${x.columns}]`);
+  }
+
+  #checkSizes(x: Activation, inner: number, down: PackedExperts, names: { down: string }): void {
+    const rows = this.#context.model.shape(names.down)[1];
+    if (rows === x.columns && down.k === inner) return;
+    throw this.#misfit(names.down, `[experts, ${x.columns}, ${inner}]`);
+  }
+
+  #misfit(name: string, expected: string): WrinkleFreeError {
     const { model } = this.#context;
-    const rows = model.shape(names.down)[1];
-    const inner = model.shape(names.gate)[1];
-    if (gateUp.k === x.columns && rows === x.columns && down.k === inner) return;
-    throw new WrinkleFreeError(
+    const shape = model.shape(name).join(", ");
+    return new WrinkleFreeError(
       "bad_file",
-      `${model.path}: ${names.gate} [${model.shape(names.gate)}] and ${names.down} ` +
-        `[${model.shape(names.down)}] do not fit a width of ${x.columns}`,
-      { file: model.path, tensor: names.down },
+      `${model.path}: ${name} has shape [${shape}], expected ${expected}`,
+      { file: model.path, tensor: name },
     );
   }
 }

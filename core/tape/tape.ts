@@ -2,8 +2,9 @@
 import { assert } from "../errors.ts";
 import { layouts } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
-import { dataView, floatView, type Region, u32View } from "../native/memory.ts";
+import { dataView, floatView, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
+import { NativeArena } from "./arena.ts";
 import type { TapeLimits } from "./attention.ts";
 import type { RecordedOp } from "./builder.ts";
 import { finishNorms, type Segment, segmentsOf, setLifetimes } from "./finish.ts";
@@ -43,13 +44,14 @@ export class Tape {
   readonly #ops: readonly RecordedOp[];
   readonly #host: Host;
   readonly #pool: Pool;
-  readonly #regions: Region[] = [];
+  readonly #memory: NativeArena;
   readonly #opsAddress: number;
   /** Runs of native ops, each followed by work that TypeScript does: with the full head, and screened. */
   readonly #full: readonly Segment[];
   readonly #screen: Screen | undefined;
   #top = 0;
   readonly #arena: number;
+  readonly #expertCounts: TapeRecorder["expertCounts"];
   readonly #step: number;
   readonly #times: number;
   readonly #stepView: DataView;
@@ -71,15 +73,17 @@ export class Tape {
   ) {
     this.#ops = recorder.ops;
     this.#host = host;
+    this.#memory = new NativeArena(host);
     this.#pool = pool;
     this.limits = limits;
     this.vocabulary = recorder.model.hyperparameters.vocabulary;
     finishNorms(recorder.ops);
     setLifetimes(recorder.ops, recorder.headStart);
     this.arenaBytes = planBuffers(recorder.buffers);
-    const arena = this.#allocate(this.arenaBytes);
-    this.#opsAddress = this.#allocate(recorder.ops.length * layouts.Op.size);
+    const arena = this.#memory.allocate(this.arenaBytes);
+    this.#opsAddress = this.#memory.allocate(recorder.ops.length * layouts.Op.size);
     this.#arena = arena;
+    this.#expertCounts = recorder.expertCounts;
     const { headStart, screen } = recorder;
     const end = recorder.ops.length;
     const body = segmentsOf(recorder.ops.slice(0, headStart));
@@ -100,13 +104,13 @@ export class Tape {
       pages: limits.maxSequences * this.#maxPages,
       logitIndex: limits.maxLogitRows,
     };
-    this.#step = this.#allocate(layouts.Step.size);
+    this.#step = this.#memory.allocate(layouts.Step.size);
     this.#stepView = dataView(this.#step, layouts.Step.size);
-    this.#times = this.#allocate(recorder.ops.length * bytesOfTimes);
+    this.#times = this.#memory.allocate(recorder.ops.length * bytesOfTimes);
     const addresses: Record<string, number> = {};
     const arrays: Record<string, Uint32Array> = {};
     for (const [name, length] of Object.entries(sizes)) {
-      addresses[name] = this.#allocate(length * 4);
+      addresses[name] = this.#memory.allocate(length * 4);
       arrays[name] = u32View(addresses[name], length);
     }
     this.#arrays = arrays as Record<StepArray, Uint32Array>;
@@ -167,6 +171,14 @@ export class Tape {
     return floatView(this.#logits + index * this.#logitStride * 4, this.vocabulary);
   }
 
+  /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */
+  expertUse(): number[][] {
+    return this.#expertCounts.map(({ address, experts }) => {
+      const view = dataView(address, experts * 8);
+      return range(0, experts).map((e) => Number(view.getBigUint64(e * 8, true)));
+    });
+  }
+
   /** The recorded ops, one line each, with what they read. */
   listing(): string[] {
     return this.#ops.map((op, i) => {
@@ -187,8 +199,7 @@ export class Tape {
   }
 
   [Symbol.dispose](): void {
-    for (const region of this.#regions) region[Symbol.dispose]();
-    this.#regions.length = 0;
+    this.#memory[Symbol.dispose]();
   }
 
   #segments(top: number | "all"): readonly Segment[] {
@@ -198,12 +209,6 @@ export class Tape {
     assert(screen && top >= 1 && top <= screenLimit, `${top} largest logits within the limit`);
     for (const address of screen.tops) u32View(address, 1)[0] = top;
     return screen.segments;
-  }
-
-  #allocate(bytes: number): number {
-    const region = this.#host.alloc(Math.max(64, bytes));
-    this.#regions.push(region);
-    return region.address;
   }
 
   #encodeOps(arena: number): void {

@@ -3,7 +3,8 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import type { Host, Pool } from "../native/host.ts";
 import type { NativeEntry } from "../native/library.ts";
-import { addressOf, floatView, type Region, u32View } from "../native/memory.ts";
+import { addressOf } from "../native/memory.ts";
+import { NativeArena } from "./arena.ts";
 import type { KernelTable } from "./kernels.ts";
 import {
   type Arrangement,
@@ -45,16 +46,12 @@ export interface PackedExperts extends PackedLinear {
   readonly biasStride: number;
 }
 
-export class WeightPacker {
+export class WeightPacker extends NativeArena {
   readonly #model: Model;
-  readonly #host: Host;
   readonly #pool: Pool;
   readonly #kernels: KernelTable;
   readonly #layout: string | undefined;
-  readonly #regions: Region[] = [];
   readonly #progress: (bytes: number) => void;
-  /** Bytes of native memory that packed weights take. */
-  bytes = 0;
 
   constructor(
     model: Model,
@@ -63,8 +60,8 @@ export class WeightPacker {
     kernels: KernelTable,
     options: { layout?: string; progress?: (bytes: number) => void } = {},
   ) {
+    super(host);
     this.#model = model;
-    this.#host = host;
     this.#pool = pool;
     this.#kernels = kernels;
     this.#layout = options.layout;
@@ -77,7 +74,7 @@ export class WeightPacker {
     const first = tensors[0];
     assert(first, "at least one weight");
     const same = tensors.every(
-      (tensor) => tensor.shape[1] === first.shape[1] && tensor.ternary === first.ternary,
+      (tensor) => tensor.shape.at(-1) === first.shape.at(-1) && tensor.ternary === first.ternary,
     );
     if (!same) return false;
     const entries = new Set(names.map((name) => this.#entry(name)));
@@ -101,22 +98,16 @@ export class WeightPacker {
     const { k, experts } = this.#sizes(names, 3);
     const all = Array.from({ length: experts }, (_, e) => this.#layOut(names, arrangement, e));
     const entry = this.#entry(names[0] ?? "");
-    if (entry.pack === 0) {
-      throw new WrinkleFreeError(
-        "unsupported",
-        `${this.#model.path}: ${names[0]}: experts in ${entry.format} do not run`,
-        { file: this.#model.path, tensor: names[0] },
-      );
-    }
+    if (entry.pack === 0) return this.#rawExperts(names, entry, k, experts);
     return this.#packAll(all, entry, k);
   }
 
   #packAll(all: readonly (readonly Part[])[], entry: NativeEntry, k: number): PackedExperts {
     const parts = all[0] ?? [];
     const n = parts.reduce((sum, part) => sum + paddedRows(part.rows), 0);
-    const weightStride = Math.ceil(this.#host.packedBytes(entry, n, k) / 64) * 64;
+    const weightStride = Math.ceil(this.host.packedBytes(entry, n, k) / 64) * 64;
     const bytes = weightStride * all.length;
-    const address = this.#allocate(bytes);
+    const address = this.allocate(bytes);
     all.forEach((own, e) => {
       for (const part of own) this.#packPart(part, entry, address + e * weightStride, n, k);
     });
@@ -150,30 +141,6 @@ export class WeightPacker {
       );
     }
     return this.floats(values);
-  }
-
-  /** Copies float32 values to native memory. */
-  floats(values: Float32Array): number {
-    const address = this.#allocate(values.byteLength);
-    floatView(address, values.length).set(values);
-    return address;
-  }
-
-  /** Copies unsigned 32-bit integers to native memory. */
-  integers(values: readonly number[]): number {
-    const address = this.#allocate(values.length * 4);
-    u32View(address, values.length).set(values);
-    return address;
-  }
-
-  /** Zeroed native memory that lives as long as the weights. */
-  allocate(bytes: number): number {
-    return this.#allocate(bytes);
-  }
-
-  [Symbol.dispose](): void {
-    for (const region of this.#regions) region[Symbol.dispose]();
-    this.#regions.length = 0;
   }
 
   /** K (and experts) of linears that are packed together. */
@@ -217,13 +184,6 @@ export class WeightPacker {
     return ternary ? this.#kernels.ternaryLayout(this.#layout) : this.#kernels.get("linear", "f16");
   }
 
-  #allocate(bytes: number): number {
-    const region = this.#host.alloc(Math.max(bytes, 64));
-    this.#regions.push(region);
-    this.bytes += region.bytes;
-    return region.address;
-  }
-
   /** A linear that runs on the stored rows themselves, without a copy where the format is right. */
   #raw(parts: readonly Part[], entry: NativeEntry, k: number): PackedLinear {
     const part = parts[0];
@@ -238,6 +198,57 @@ export class WeightPacker {
     this.#progress(bytes);
     const rows = [{ row: 0, rows: part.rows }];
     return { entry, address, bytes, scale: 0, bias, n: part.rows, k, group: 0, parts: rows };
+  }
+
+  /** Experts on their stored rows; a checkpoint's matrices, stored apart, are copied together. */
+  #rawExperts(
+    names: readonly string[],
+    entry: NativeEntry,
+    k: number,
+    experts: number,
+  ): PackedExperts {
+    const name = names[0] ?? "";
+    assert(names.length === 1, "rows of a file are not fused");
+    const tensor = this.#model.tensor(name);
+    const rows = tensor.shape[1] ?? 0;
+    const parts = Array.from({ length: experts }, (_, e) => this.#layOut(names, "stack", e));
+    const bytes = tensor.parts.reduce((sum, part) => sum + part.byteLength, 0);
+    const address = tensor.parts.length === 1 ? (tensor.parts[0]?.address ?? 0) : this.#join(name);
+    const weightStride = bytes / experts;
+    if (tensor.format !== entry.format || !Number.isInteger(weightStride)) {
+      throw new WrinkleFreeError(
+        "unsupported",
+        `${this.#model.path}: ${name}: experts in ${tensor.format} do not run`,
+        { file: this.#model.path, tensor: name, hint: "Convert the model with -q f16." },
+      );
+    }
+    this.#progress(bytes);
+    return {
+      entry,
+      address,
+      bytes,
+      scale: 0,
+      bias: this.#packBias(parts, rows),
+      n: rows,
+      k,
+      group: 0,
+      parts: [{ row: 0, rows }],
+      experts,
+      weightStride,
+      scaleStride: 0,
+      biasStride: rows * 4,
+    };
+  }
+
+  #join(name: string): number {
+    const parts = this.#model.tensor(name).parts;
+    const address = this.allocate(parts.reduce((sum, part) => sum + part.byteLength, 0));
+    let at = address;
+    for (const part of parts) {
+      this.host.copy(at, part.address, part.byteLength);
+      at += part.byteLength;
+    }
+    return address;
   }
 
   /** A router or another small matrix: one bad weight would mislead every token silently. */
@@ -255,8 +266,8 @@ export class WeightPacker {
   /** A matrix of any other format as float16 rows. */
   #halves(part: Part): number {
     const halves = Float16Array.from(this.#model.floats(part.name, part.index));
-    const address = this.#allocate(halves.byteLength);
-    this.#host.copy(address, addressOf(halves), halves.byteLength);
+    const address = this.allocate(halves.byteLength);
+    this.host.copy(address, addressOf(halves), halves.byteLength);
     return address;
   }
 
@@ -276,7 +287,7 @@ export class WeightPacker {
     };
     const encoded = stored(this.#model, part, k);
     if (unpack) {
-      const bad = this.#host.pack(this.#pool, {
+      const bad = this.host.pack(this.#pool, {
         ...job,
         source: encoded.address,
         sourceBytes: encoded.bytes,
@@ -291,7 +302,7 @@ export class WeightPacker {
       }
     } else {
       const values = decoded(this.#model, part, k);
-      this.#host.pack(this.#pool, {
+      this.host.pack(this.#pool, {
         ...job,
         source: addressOf(values),
         sourceBytes: values.byteLength,

@@ -45,6 +45,10 @@ class HashModel implements StepRunner {
 
   readonly topLimit = 16;
 
+  expertUse(): number[][] {
+    return [];
+  }
+
   largest(index: number) {
     const row = this.logits(index);
     const order = Uint32Array.from(row, (_, i) => i).sort((a, b) => row[b]! - row[a]! || a - b);
