@@ -6,9 +6,11 @@
 /// Version of this contract. A library with another version is refused.
 pub const version: u32 = 1;
 
-/// Positions in one page of the KV cache. Also the block in which attention is reduced
-/// (arithmetic depends on it).
+/// Positions in one page of the KV cache.
 pub const page_positions: u32 = 32;
+
+/// Positions of a span, in which attention is reduced; spans are then merged in ascending order.
+pub const span_positions: u32 = 128;
 
 /// Rows of a weight matrix that every packed layout interleaves.
 pub const block_rows: u32 = 16;
@@ -275,7 +277,7 @@ pub const args = struct {
         top: u32,
         multiplier: f32,
     };
-    /// Measures the machine: format "read" sums `bytes` at `memory`, a multiple of 64 KiB, `units`
+    /// Measures the machine: format "read" sums `bytes` (>= 64 KiB) at `memory`, in units
     /// of 64 KiB each; format "int8" does `steps` rounds of dot products in each of 64 units
     /// (see ops/probe.zig for their size). `result` u64 [256]: one word a thread.
     pub const Probe = extern struct {

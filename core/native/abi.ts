@@ -2,6 +2,7 @@
 
 export const version = 1;
 export const pagePositions = 32;
+export const spanPositions = 128;
 export const blockRows = 16;
 export const argsBytes = 192;
 

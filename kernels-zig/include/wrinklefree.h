@@ -5,6 +5,7 @@
 
 #define WF_VERSION 1u
 #define WF_PAGE_POSITIONS 32u
+#define WF_SPAN_POSITIONS 128u
 #define WF_BLOCK_ROWS 16u
 #define WF_ARGS_BYTES 192u
 #define WF_ROWS_STEP 0u

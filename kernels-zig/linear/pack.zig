@@ -45,23 +45,32 @@ fn turn(trits: [*]const i8, rows: u32, k: u32, column: u32, out: *[turn_steps]do
             }
         }
     }
-    // A transposition in four perfect shuffles of the rows.
-    inline for (0..4) |_| {
-        var next: [block_rows]Words = undefined;
-        inline for (0..block_rows / 2) |i| {
-            next[2 * i] = merge(words[i], words[i + block_rows / 2], 0);
-            next[2 * i + 1] = merge(words[i], words[i + block_rows / 2], 8);
-        }
-        words = next;
-    }
+    turn16(u32, &words);
     for (words, out) |word, *to| {
         const trit: dot.Codes = @bitCast(word);
         to.* = trit +% @as(dot.Codes, @splat(1));
     }
 }
 
+/// Transposes 16 x 16 elements: four perfect shuffles of the rows.
+pub inline fn turn16(comptime T: type, rows: *[16]@Vector(16, T)) void {
+    inline for (0..4) |_| {
+        var next: [16]@Vector(16, T) = undefined;
+        inline for (0..8) |i| {
+            next[2 * i] = merge(T, rows[i], rows[i + 8], 0);
+            next[2 * i + 1] = merge(T, rows[i], rows[i + 8], 8);
+        }
+        rows.* = next;
+    }
+}
+
 /// a[first], b[first], a[first + 1], b[first + 1], ...
-inline fn merge(a: Words, b: Words, comptime first: i32) Words {
+inline fn merge(
+    comptime T: type,
+    a: @Vector(16, T),
+    b: @Vector(16, T),
+    comptime first: i32,
+) @Vector(16, T) {
     const indices = comptime blk: {
         var list: [16]i32 = undefined;
         for (0..8) |i| {
@@ -70,5 +79,5 @@ inline fn merge(a: Words, b: Words, comptime first: i32) Words {
         }
         break :blk list;
     };
-    return @shuffle(u32, a, b, indices);
+    return @shuffle(T, a, b, indices);
 }

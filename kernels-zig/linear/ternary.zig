@@ -6,6 +6,7 @@ const epilogue = @import("epilogue.zig");
 const grouped = @import("grouped.zig");
 const packBlock = @import("pack.zig").packBlock;
 const panel = @import("panel.zig");
+const table = @import("table.zig");
 
 const Linear = abi.args.Linear;
 const block_rows = abi.block_rows;
@@ -60,14 +61,19 @@ pub const Part = struct {
 
     /// Writes columns of one block (two with a gate) of one row from sums over code = trit + 1.
     inline fn finish(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
+        const extra: dot.Total = @splat(part.scale(row).sum);
+        part.finishExact(block, row, .{ sums[0] - extra, sums[1] - extra });
+    }
+
+    /// The same from sums over trits.
+    inline fn finishExact(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
         const given = part.scale(row);
         var values: [2]epilogue.F = undefined;
         const gates: u32 = if (part.a.gate != 0) 2 else 1;
         for (0..gates) |g| {
-            const exact = sums[g] - @as(dot.Total, @splat(given.sum));
             const column = (part.first_block + block + @as(u32, @intCast(g))) * block_rows;
             const scales = epilogue.loadColumns(part.a.scale, column, part.a.n);
-            const real: epilogue.F = @floatFromInt(exact);
+            const real: epilogue.F = @floatFromInt(sums[g]);
             values[g] = real * (scales * @as(epilogue.F, @splat(given.inverse)));
         }
         part.write(block, row, values);
@@ -84,19 +90,29 @@ const Plan = struct {
     across: u32,
     /// Rows of x in a unit.
     chunk: u32,
-    few: bool,
+    path: Path,
 
-    fn of(a: *const Linear, step: *const abi.Step, row_bytes: u64) Plan {
+    const Path = enum { direct, panel, table, grouped };
+
+    fn of(a: *const Linear, step: *const abi.Step, row_bytes: u64, tables: bool) Plan {
         const logits = a.rows == @intFromEnum(abi.Rows.logits);
         const rows = if (logits) step.logit_rows else step.rows;
         const blocks = (a.n + block_rows - 1) / block_rows;
-        const few = rows <= direct_rows and a.group == 0;
+        const path: Path = if (a.group != 0)
+            .grouped
+        else if (rows <= direct_rows)
+            .direct
+        else if (tables and rows >= table.chunk) .table else .panel;
         var unit: u32 = panel.blocks;
         var chunk: u32 = direct_rows;
-        if (few) {
+        if (path == .direct) {
             // Few, large units read long streams; but every thread must get some.
             const enough: u32 = @intCast((unit_bytes - 1) / row_bytes + 1);
             unit = @max((@min(enough, blocks / 16) + 1) & ~@as(u32, 1), 2);
+        } else if (path == .table) {
+            const even = blocks / table.across(blocks, rows) + 1;
+            unit = @min((even + 1) & ~@as(u32, 1), table.max_blocks);
+            chunk = table.chunk;
         } else {
             chunk = if (a.group != 0 or blocks < 64) grouped.chunk else max_chunk;
         }
@@ -106,7 +122,7 @@ const Plan = struct {
             .unit_blocks = unit,
             .across = (blocks + unit - 1) / unit,
             .chunk = chunk,
-            .few = few,
+            .path = path,
         };
     }
 
@@ -131,6 +147,9 @@ pub fn Ternary(comptime layout: type) type {
     return struct {
         const Self = @This();
         const planes = layout.planes;
+        /// Look-ups need a byte that is 4 weights, and win where there is no dot product
+        /// instruction for bytes.
+        const has_tables = dot.kind == .avx2 and layout.planes == 4;
 
         /// Bytes of a block of 16 rows.
         fn rowBytes(k: u32) u64 {
@@ -161,7 +180,7 @@ pub fn Ternary(comptime layout: type) type {
 
         pub fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
             const a: *const Linear = @ptrCast(&op.args);
-            return Plan.of(a, step, rowBytes(a.k)).count();
+            return Plan.of(a, step, rowBytes(a.k), has_tables).count();
         }
 
         pub fn run(
@@ -172,15 +191,14 @@ pub fn Ternary(comptime layout: type) type {
             end: u32,
         ) callconv(.c) void {
             const a: *const Linear = @ptrCast(&op.args);
-            const plan = Plan.of(a, step, rowBytes(a.k));
+            const plan = Plan.of(a, step, rowBytes(a.k), has_tables);
             for (begin..end) |unit| {
                 const part = plan.part(a, @intCast(unit));
-                if (plan.few) {
-                    direct(part);
-                } else if (a.group != 0) {
-                    grouped.run(Self, part, thread);
-                } else {
-                    many(part, thread);
+                switch (plan.path) {
+                    .direct => direct(part),
+                    .grouped => grouped.run(Self, part, thread),
+                    .panel => many(part, thread),
+                    .table => if (has_tables) lookUp(part, thread),
                 }
             }
         }
@@ -356,6 +374,36 @@ pub fn Ternary(comptime layout: type) type {
                     const second = sums[r][if (gates == 2) block + 1 else block];
                     part.finish(block, @intCast(r), .{ sums[r][block], second });
                 }
+            }
+        }
+
+        /// Many rows by table look-up; those that fill no tile of tokens by multiplication.
+        fn lookUp(part: Part, thread: *const abi.Thread) void {
+            const gates: u32 = if (part.a.gate != 0) 2 else 1;
+            const tiles = part.rows / table.tokens;
+            if (tiles > 0) table.run(part, weights(part, 0), rowBytes(part.a.k), thread);
+            for (0..tiles) |t| {
+                const tile: u32 = @intCast(t);
+                var block: u32 = 0;
+                while (block < part.blocks) : (block += gates) {
+                    const first = table.sumsOf(thread, tile, block);
+                    const second = if (gates == 2) table.sumsOf(thread, tile, block + 1) else first;
+                    for (first, second, 0..) |one, two, r| {
+                        const row = tile * table.tokens + @as(u32, @intCast(r));
+                        part.finishExact(block, row, .{ one, two });
+                    }
+                }
+            }
+            const rest = part.rows % table.tokens;
+            var block: u32 = 0;
+            while (rest > 0 and block < part.blocks) : (block += panel.blocks) {
+                many(.{
+                    .a = part.a,
+                    .first_block = part.first_block + block,
+                    .blocks = @min(panel.blocks, part.blocks - block),
+                    .first_row = part.first_row + part.rows - rest,
+                    .rows = rest,
+                }, thread);
             }
         }
 

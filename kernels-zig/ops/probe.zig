@@ -16,6 +16,8 @@ const accumulators = switch (dot.kind) {
     .portable => 1,
 };
 
+const fused = dot.kind == .vnni or dot.kind == .neon;
+
 fn argsOf(op: *const abi.Op) *const abi.args.Probe {
     return @ptrCast(&op.args);
 }
@@ -70,10 +72,14 @@ fn int8(
     const source: [*]const u8 = @ptrFromInt(a.memory);
     for (begin..end) |_| {
         var accs: [accumulators]dot.Acc = @splat(dot.zero());
-        const codes: dot.Codes = source[0..64].*;
-        const four = dot.load(@ptrCast(source + 64));
-        for (0..a.steps) |_| {
-            inline for (0..accumulators) |i| accs[i] = dot.step(accs[i], codes, four);
+        for (0..a.steps) |s| {
+            // Another word each time, so that nothing can be taken out of the loop.
+            const four = dot.load(@ptrCast(source + 64 + s % 16 * 4));
+            inline for (0..accumulators) |i| {
+                // Other codes for each sum where product and sum are two instructions.
+                const codes: dot.Codes = source[if (fused) 0 else i * 64 ..][0..64].*;
+                accs[i] = dot.step(accs[i], codes, four);
+            }
         }
         var total: dot.Total = @splat(0);
         inline for (0..accumulators) |i| total += dot.total(accs[i]);

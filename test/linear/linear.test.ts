@@ -85,7 +85,7 @@ describe("ternary", () => {
   test("long rows, extreme weights and activations", () => {
     for (const weights of ["random", "plus", "minus", "zero"] as const) {
       for (const inputs of ["random", "low", "high"] as const) {
-        for (const rows of [1, 4, 6, 19]) {
+        for (const rows of [1, 4, 6, 19, 37]) {
           const c = ternaryCase(36, 6912, rows, rows, { weights, inputs });
           check(ternary, c, `${weights} x ${inputs}, ${rows} rows`);
         }
