@@ -66,10 +66,25 @@ export function renderChat(model: ServedModel, body: ChatBody): string {
   }
   return model.template.render(body.messages.map(checkMessage), {
     addGenerationPrompt: body.add_generation_prompt,
-    continueFinalMessage: body.continue_final_message,
+    continueFinalMessage: body.continue_final_message ?? isPrefill(body),
     ...(body.tools && body.tools.length > 0 && { tools: body.tools }),
     variables: body.chat_template_kwargs,
   });
+}
+
+/** llama.cpp's and Anthropic's manner: an assistant's message at the end is to be gone on with. */
+function isPrefill(body: ChatBody): boolean {
+  const [last, before] = body.messages.slice(-2).reverse();
+  if (body.add_generation_prompt !== undefined || last?.role !== "assistant") return false;
+  if (before?.role === "assistant") {
+    throw badField("messages", "There are two assistant messages at the end; there may be one.");
+  }
+  return !last.tool_calls && textLength(last) > 0;
+}
+
+function textLength({ content }: ChatMessage): number {
+  if (typeof content === "string") return content.trim().length;
+  return (content ?? []).reduce((sum, part) => sum + (part.text?.trim().length ?? 0), 0);
 }
 
 function checkMessage(message: ChatMessage, index: number): ChatMessage {

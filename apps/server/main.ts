@@ -65,6 +65,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
     slotSavePath: flags.slotSavePath,
     strictModelNames: flags.strictModelNames,
     defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
+    defaultSeed: flags.seed === -1 ? undefined : flags.seed,
     timeoutMs: flags.timeout ? flags.timeout * 1000 : undefined,
     sampling: sampling(flags),
     limits: { bodyBytes: flags.maxBody },

@@ -2,12 +2,20 @@
 import type { ToolCall } from "../../core/index.ts";
 import type { ChatAnswer, ChatEvent } from "./chat-run.ts";
 import { sseEvent } from "./stream.ts";
+import { timingsOf } from "./usage.ts";
 
 type Item = Readonly<Record<string, unknown>>;
+
+/** What llama.cpp adds to events when it is asked to. */
+export interface ResponseExtras {
+  readonly progress?: boolean;
+  readonly timings?: boolean;
+}
 
 /** Makes the events of one response in their order, and the whole response at its end. */
 export class ResponseEvents {
   readonly #base: Readonly<Record<string, unknown>>;
+  readonly #extras: ResponseExtras;
   readonly #suffix: string;
   readonly #output: Item[] = [];
   #sequence = 0;
@@ -15,8 +23,9 @@ export class ResponseEvents {
   #call: { id: string; name: string; text: string } | undefined;
   #open: "message" | "call" | undefined;
 
-  constructor(base: Readonly<Record<string, unknown>>) {
+  constructor(base: Readonly<Record<string, unknown>>, extras: ResponseExtras = {}) {
     this.#base = base;
+    this.#extras = extras;
     this.#suffix = String(base.id).replace(/^resp_/, "");
   }
 
@@ -35,6 +44,14 @@ export class ResponseEvents {
         yield this.#event("response.in_progress", { response });
         return;
       }
+      case "progress": {
+        if (!this.#extras.progress) return;
+        const { processed, total, cached: cache } = event;
+        const response = { ...this.#base, status: "in_progress", output: [], usage: null };
+        const prompt_progress = { processed, total, cache };
+        yield this.#event("response.in_progress", { response, prompt_progress });
+        return;
+      }
       case "text":
         yield* this.#openMessage();
         this.#text += event.text;
@@ -42,6 +59,7 @@ export class ResponseEvents {
           ...this.#place(),
           delta: event.text,
           logprobs: [],
+          ...(this.#extras.timings && { timings: timingsOf(event.timings) }),
         });
         return;
       case "call":
@@ -59,7 +77,8 @@ export class ResponseEvents {
         yield* this.#close();
         const response = this.#response(this.#output, event.answer);
         const end = event.answer.finish === "length" ? "incomplete" : "completed";
-        yield this.#event(`response.${end}`, { response });
+        const timings = timingsOf(event.answer.completion.timings);
+        yield this.#event(`response.${end}`, { response, timings });
       }
     }
   }

@@ -100,7 +100,7 @@ export function readGeneration(
   return {
     sampling: withoutEndTokens(samplingOptions(server, body), model),
     constraint: readConstraint(body),
-    seed: readSeed(body.seed),
+    seed: readSeed(body.seed ?? server.settings.defaultSeed),
     maxTokens: readMaxTokens(body, server),
     stop,
     stopTokens,

@@ -74,6 +74,7 @@ function completeSettings(options: ServeOptions): ServerSettings {
     slotSavePath: options.slotSavePath,
     strictModelNames: options.strictModelNames ?? false,
     defaultMaxTokens: options.defaultMaxTokens,
+    defaultSeed: options.defaultSeed,
     timeoutMs: options.timeoutMs,
     logprobTokens: options.logprobTokens ?? "text",
     pingMs: options.pingMs ?? 30_000,

@@ -41,6 +41,8 @@ export interface ServerSettings {
   readonly strictModelNames: boolean;
   /** Tokens to generate when the request does not say; undefined: until the context is full. */
   readonly defaultMaxTokens?: number;
+  /** Seed of requests that name none; undefined: another one each time. */
+  readonly defaultSeed?: number;
   /** Milliseconds that a request may take. */
   readonly timeoutMs?: number;
   readonly pingMs: number;

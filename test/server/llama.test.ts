@@ -131,7 +131,7 @@ describe("/completion", () => {
   test("returns the fields that are asked for", async () => {
     const response_fields = ["content", "generation_settings/n_predict", "nothing"];
     const reply = await complete({ prompt: "Once", n_predict: 1, response_fields });
-    expect(Object.keys(reply).sort()).toEqual(["content", "n_predict"]);
+    expect(Object.keys(reply).sort()).toEqual(["content", "generation_settings/n_predict"]);
   });
 
   test("ignores unknown fields and takes null as absent", async () => {

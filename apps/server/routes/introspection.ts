@@ -31,7 +31,9 @@ export const introspectionRoutes: RouteFactory = (): Route[] => {
         if (!server.settings.metrics) throw off("metrics", "with --metrics");
         const ready = server.slots.filter((slot) => slot.ready);
         const stats = await Promise.all(ready.map((slot) => slot.model.client.stats()));
-        const text = engineMetrics(sum(stats), rates) + (await server.observer.registry.metrics());
+        const experts = ready.map((slot, i) => expertMetrics(slot.id, stats[i]?.experts ?? []));
+        const own = await server.observer.registry.metrics();
+        const text = engineMetrics(sum(stats), rates) + experts.join("") + own;
         return new Response(text, {
           headers: {
             "content-type": "text/plain; version=0.0.4; charset=utf-8",
@@ -81,7 +83,7 @@ function slot(id: number, contextLength: number, running: Running | undefined) {
   };
 }
 
-type Totals = Omit<EngineStats, "sequences">;
+type Totals = Omit<EngineStats, "sequences" | "experts">;
 
 /** The numbers of several engines together. */
 function sum(list: readonly EngineStats[]): Totals {
@@ -193,4 +195,16 @@ function engineMetrics(stats: Totals, rates: Rates): string {
 
 function ratio(part: number, whole: number): number {
   return whole > 0 ? part / whole : 0;
+}
+
+/** How a mixture's tokens fall on its experts; nothing for a dense model. */
+function expertMetrics(model: string, layers: EngineStats["experts"]): string {
+  if (layers.length === 0) return "";
+  const name = "wrinklefree_expert_tokens_total";
+  const lines = layers.flatMap((counts, layer) =>
+    counts.map(
+      (n, expert) => `${name}{model="${model}",layer="${layer}",expert="${expert}"} ${n}\n`,
+    ),
+  );
+  return `# HELP ${name} Tokens sent to each expert.\n# TYPE ${name} counter\n${lines.join("")}`;
 }

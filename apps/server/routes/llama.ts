@@ -218,20 +218,17 @@ function generationSettings(work: Work, generation: Generation | undefined): obj
   };
 }
 
-/** Only the named fields, nested ones ("a/b") under their last name. */
+/** Only the named fields, nested ones ("a/b") under their whole path, as llama.cpp does. */
 function pick(value: object, names: readonly string[] | undefined): object {
   if (!names || names.length === 0) return value;
   const picked: Record<string, unknown> = {};
   for (const name of names) {
-    const parts = name.split("/");
     let found: unknown = value;
-    for (const part of parts) {
-      found = Object.hasOwn(Object(found), part)
-        ? (found as Record<string, unknown>)[part]
-        : undefined;
+    for (const part of name.split("/")) {
+      const own = Object.hasOwn(Object(found), part);
+      found = own ? (found as Record<string, unknown>)[part] : undefined;
     }
-    const last = parts.at(-1);
-    if (found !== undefined && last) picked[last] = found;
+    if (found !== undefined) picked[name] = found;
   }
   return picked;
 }

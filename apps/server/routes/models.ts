@@ -57,8 +57,12 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     paths: ["/props", "/v1/props"],
     tag: "llama.cpp",
     summary: "Settings of the server and the model",
-    handle: ({ server, query }) =>
-      Response.json(properties(server, findModel(server, query.get("model") ?? undefined))),
+    async handle({ server, query }) {
+      const model = findModel(server, query.get("model") ?? undefined);
+      const { experts } = await model.client.stats();
+      const mixture = experts.length > 0 ? { expert_tokens: experts } : {};
+      return Response.json({ ...properties(server, model), ...mixture });
+    },
   }),
 ];
 
@@ -71,7 +75,7 @@ function describeModel(server: ServerState, slot: ModelSlot): object {
   return {
     ...common,
     created,
-    aliases: aliases.slice(1),
+    aliases,
     root: slot.id,
     parent: null,
     max_model_len: info.contextLength,
@@ -108,7 +112,7 @@ function properties(server: ServerState, model: ServedModel): object {
       params: {
         ...defaultSamplingOptions(server.samplers),
         ...settings.sampling,
-        seed: 4294967295,
+        seed: settings.defaultSeed ?? 4294967295,
         n_predict: settings.defaultMaxTokens ?? -1,
         max_tokens: settings.defaultMaxTokens ?? -1,
         stop: [],

@@ -56,6 +56,8 @@ const ownFields = {
   metadata: optional(Type.Any()),
   store: optional(Type.Boolean()),
   background: optional(Type.Boolean()),
+  timings_per_token: optional(Type.Boolean()),
+  return_progress: optional(Type.Boolean()),
 };
 
 const inputSchema = Type.Object(inputFields);
@@ -67,6 +69,8 @@ type Body = GenerationBody &
     previous_response_id?: string;
     text?: { format?: { type: string; schema?: object } };
     metadata?: unknown;
+    timings_per_token?: boolean;
+    return_progress?: boolean;
     background?: boolean;
   };
 
@@ -110,7 +114,10 @@ async function respond(call: Call<Body>): Promise<Response> {
   const generation = readGeneration(server, fields, model);
   const input: ReadInput = readInput(body);
   const job = chatJob(model, { ...input, generation });
-  const events = new ResponseEvents(base(call, job));
+  const events = new ResponseEvents(base(call, job), {
+    progress: body.return_progress,
+    timings: body.timings_per_token,
+  });
   if (body.stream) return call.stream(stream(call, job, events));
   const [answer] = await answerChat(job, call.abort.signal);
   if (!answer) throw new Error("a finished job has an answer");
