@@ -61,7 +61,7 @@ export function readHyperparameters(
     fail("attention.head_count_kv", `is ${kvHeads}, no divisor of ${heads}`);
   const embedding = shapeOf("token_embd.weight");
   const vocabulary = embedding?.[0] ?? 0;
-  if (!embedding || embedding.length !== 2 || embedding[1] !== hidden) {
+  if (embedding?.length !== 2 || embedding[1] !== hidden) {
     fail("embedding_length", `is ${hidden}, but token_embd.weight has shape [${embedding ?? ""}]`);
   }
   const normEpsilon = number("attention.layer_norm_rms_epsilon", 1e-5);

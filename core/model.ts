@@ -257,6 +257,14 @@ function fromCheckpoint(file: ModelFile, registry: Registry, options: OpenModelO
         tensor: name,
       });
     }
+    const odd = list.find((info) => String(info.shape) !== String(first.shape));
+    if (odd) {
+      throw new WrinkleFreeError(
+        "bad_file",
+        `${file.path}: ${name}: expert ${odd.name} has shape [${odd.shape}], others [${first.shape}]`,
+        { file: file.path, tensor: odd.name },
+      );
+    }
     const shape = list.length > 1 ? [list.length, ...first.shape] : first.shape;
     const scales = name.endsWith(".weight") ? parts.get(`${name.slice(0, -7)}.scale`) : undefined;
     const scale = scales && joinScales(file, registry, name, scales, list.length, inverse);

@@ -28,7 +28,7 @@ export function ternarize(values: Float32Array, _shape: readonly number[]): Tern
   const trits = new Int8Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const scaled = Math.fround((values[i] as number) * inverse);
-    const clamped = scaled > 1 ? 1 : scaled < -1 ? -1 : scaled;
+    const clamped = scaled > 1 ? 1 : Math.max(scaled, -1);
     trits[i] = Math.fround(clamped + roundBias) - roundBias;
   }
   return { trits, scales: new Float32Array([scale]) };

@@ -89,6 +89,7 @@ export class WeightPacker extends NativeArena {
     const { k } = this.#sizes(names, 2);
     const parts = this.#layOut(names, arrangement, 0);
     const entry = this.#entry(parts[0]?.name ?? "");
+    for (const part of parts) this.#checkFinite(part);
     if (entry.pack === 0) return this.#raw(parts, entry, k);
     return this.#packAll([parts], entry, k);
   }
@@ -192,7 +193,6 @@ export class WeightPacker extends NativeArena {
     const info = tensor.parts[part.index];
     assert(info, "the part exists");
     const bytes = info.byteLength;
-    if (bytes <= checkedBytes) this.#checkFinite(part);
     const address = tensor.format === entry.format ? info.address : this.#halves(part);
     const bias = this.#packBias([parts], part.rows);
     this.#progress(bytes);
@@ -253,6 +253,8 @@ export class WeightPacker extends NativeArena {
 
   /** A router or another small matrix: one bad weight would mislead every token silently. */
   #checkFinite(part: Part): void {
+    const { ternary, parts } = this.#model.tensor(part.name);
+    if (ternary || (parts[0]?.byteLength ?? 0) > checkedBytes) return;
     const values = this.#model.floats(part.name, part.index);
     const at = values.findIndex((value) => !Number.isFinite(value));
     if (at < 0) return;

@@ -1,14 +1,32 @@
 // Mixtures of experts: golden logits of the trained model, the scalar form, and equality with dense.
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { convert } from "../../apps/convert/convert.ts";
+import {
+  createRuntime,
+  definePlugin,
+  type ModelFile,
+  modelOfFile,
+  Registry,
+  type Router,
+  type Runtime,
+  type TensorInfo,
+} from "../../core/index.ts";
+import routers from "../../plugins/routers/index.ts";
+import { standard } from "../../plugins/standard.ts";
 import { OracleStep } from "../support/oracle-step.ts";
 import {
   argmax,
   cosine,
   evaluate,
+  fixture,
   floatsOfBase64,
   golden,
   hashOf,
   openFixture,
+  registry,
 } from "../support/runtime.ts";
 
 interface GoldenMoe {
@@ -53,3 +71,154 @@ test("the same bits for any ISA, threads and chunk", async () => {
   }
   expect(hashes.size).toBe(1);
 }, 120_000);
+
+const folder = mkdtempSync(join(tmpdir(), "wf-moe-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function converted(source: string, options: object): Promise<string> {
+  const output = join(folder, `${Bun.hash(JSON.stringify([source, options]))}.gguf`);
+  await convert({ source: fixture(source), output, ...options }, registry);
+  return output;
+}
+
+function open(model: string): Promise<Runtime> {
+  return openFixture(model, { contextLength: 256 });
+}
+
+async function hashOfModel(model: string): Promise<string> {
+  using runtime = await open(model);
+  return hashOf(evaluate(runtime, tokens));
+}
+
+describe("converted mixtures", () => {
+  test("an i2_s file has the checkpoint's bits", async () => {
+    const file = await converted("tern/moe-packed", { quantize: "i2_s", embedding: "bf16" });
+    using runtime = await open(file);
+    expect(hashOf(evaluate(runtime, tokens))).toBe(await hashOfModel("tern/moe-packed"));
+  }, 30_000);
+
+  test("float experts run on the file's rows", async () => {
+    const file = await converted("tern/moe-packed", { quantize: "f16" });
+    using runtime = await open(file);
+    const { checkpoints } = await golden<GoldenMoe>("tern/moe.json");
+    const [prompt] = checkpoints["moe-packed"]!.prompts;
+    const logits = evaluate(runtime, prompt!.ids, "last")[0]!;
+    expect(cosine(logits, floatsOfBase64(prompt!.logits_last))).toBeGreaterThan(0.99);
+    expect(runtime.tape.listing().some((line) => line.includes("linear_experts"))).toBe(true);
+  }, 30_000);
+
+  for (const mixture of [
+    { experts: 4, topK: 1, router: "identity" },
+    { experts: 4, topK: 2, router: "identity" },
+    { experts: 4, topK: 2, router: "identity", shareExperts: true },
+  ] as const) {
+    test(`a fake mixture has the dense model's bits: ${JSON.stringify(mixture)}`, async () => {
+      const file = await converted("tern/hf-packed", {
+        quantize: "i2_s",
+        embedding: "bf16",
+        mixture,
+      });
+      using runtime = await open(file);
+      expect(hashOf(evaluate(runtime, tokens))).toBe(await hashOfModel("tern/hf-packed"));
+    }, 30_000);
+  }
+
+  test("a fake mixture with a random top-k router has the dense model's greedy text", async () => {
+    const mixture = { experts: 4, topK: 2, router: "top-k" } as const;
+    const file = await converted("tern/hf-packed", {
+      quantize: "i2_s",
+      embedding: "bf16",
+      mixture,
+    });
+    using mixed = await open(file);
+    using dense = await open("tern/hf-packed");
+    const prompt = [4080, 490, 474, 257, 423];
+    expect(greedy(mixed, prompt, 40)).toEqual(greedy(dense, prompt, 40));
+  }, 30_000);
+});
+
+function greedy(runtime: Runtime, prompt: readonly number[], count: number): number[] {
+  const ids = [...prompt];
+  for (let i = 0; i < count; i++) ids.push(argmax(evaluate(runtime, ids, "last")[0]!));
+  return ids;
+}
+
+test("tokens sent to each expert are counted", async () => {
+  using runtime = await open("tern/moe-packed");
+  evaluate(runtime, tokens, "all", 7);
+  const use = runtime.expertUse();
+  expect(use.length).toBe(4);
+  for (const layer of use) expect(layer.reduce((a, b) => a + b, 0)).toBe(2 * tokens.length);
+});
+
+test("a third party's router in plain TypeScript routes as it says", async () => {
+  const own: Router = { name: "top-k", route: routers.routers![0]!.route };
+  const others = standard.filter((plugin) => plugin.name !== routers.name);
+  const scripted = new Registry([...others, definePlugin({ name: "own", routers: [own] })]);
+  const path = fixture("tern/moe-packed");
+  const model = modelOfFile(await scripted.loader(path).open(path), scripted);
+  using runtime = createRuntime(model, { contextLength: 256, maxSequences: 2 }, scripted);
+  expect(runtime.tape.listing().filter((line) => line.includes("script")).length).toBe(4);
+  using native = await open("tern/moe-packed");
+  const [a, b] = [runtime, native].map((each) => evaluate(each, tokens, "last", 9)[0]!);
+  expect(cosine(a!, b!)).toBeGreaterThan(0.9999);
+});
+
+describe("bad mixtures are refused by name", () => {
+  /** The error of opening the checkpoint with another config, or with other tensors. */
+  async function refusal(
+    config: Record<string, unknown>,
+    change: (tensors: Map<string, TensorInfo>, bytes: Map<string, Uint8Array>) => void = () => {},
+  ): Promise<string> {
+    const path = fixture("tern/moe-packed");
+    const file = await registry.loader(path).open(path);
+    const tensors = new Map(file.tensors);
+    const bytes = new Map<string, Uint8Array>();
+    change(tensors, bytes);
+    const changed: ModelFile = {
+      path,
+      kind: file.kind,
+      metadata: file.metadata,
+      config: { ...file.config, ...config },
+      tensors,
+      bytes: (name) => bytes.get(name) ?? file.bytes(name),
+      [Symbol.dispose]: () => file[Symbol.dispose](),
+    };
+    try {
+      createRuntime(modelOfFile(changed, registry), { contextLength: 64 }, registry);
+      return "accepted";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+  const expert = "model.layers.1.mlp.experts.2.gate_proj";
+
+  test("more experts chosen than there are", async () => {
+    expect(await refusal({ num_experts_per_tok: 5 })).toContain("expert_used_count is 5");
+  });
+
+  test("a missing expert", async () => {
+    const message = await refusal({}, (tensors) => {
+      tensors.delete(`${expert}.weight`);
+      tensors.delete(`${expert}.weight_scale`);
+    });
+    expect(message).toContain("blk.1.ffn_gate_exps.weight");
+  });
+
+  test("an expert of another shape", async () => {
+    const message = await refusal({}, (tensors) => {
+      const info = tensors.get(`${expert}.weight`)!;
+      tensors.set(`${expert}.weight`, { ...info, shape: [info.shape[0]!, 128] });
+    });
+    expect(message).toContain("blk.1.ffn_gate_exps.weight");
+  });
+
+  test("NaN in the router", async () => {
+    const router = "model.layers.2.mlp.gate.weight";
+    const message = await refusal({}, (tensors, bytes) => {
+      const { byteLength } = tensors.get(router)!;
+      bytes.set(router, new Uint8Array(byteLength).fill(0xff));
+    });
+    expect(message).toContain("blk.2.ffn_gate_inp.weight holds NaN");
+  });
+});

@@ -1,13 +1,14 @@
 // Opens fixtures as runnable models, and evaluates token runs without an engine.
+import { resolve } from "node:path";
 import { openRuntime, type Runtime, type RuntimeOptions } from "../../core/engine/runtime.ts";
 import { Registry } from "../../core/index.ts";
 import { standard } from "../../plugins/standard.ts";
 
 export const registry = new Registry(standard);
 
-/** Path of a file under test/fixtures. */
+/** Path of a file under test/fixtures; an absolute path stays as it is. */
 export function fixture(path: string): string {
-  return new URL(`../fixtures/${path}`, import.meta.url).pathname;
+  return resolve(new URL("../fixtures", import.meta.url).pathname, path);
 }
 
 /** Parsed JSON of a file under test/golden. */
