@@ -11,8 +11,6 @@ import type { Tokenizer } from "./types.ts";
  */
 export function createTokenizer(source: TokenizerSource): Tokenizer {
   return new TextTokenizer(
-    source.kind === "gguf"
-      ? ggufParts(source.metadata)
-      : libraryParts(source.tokenizer, source.config),
+    source.kind === "gguf" ? ggufParts(source) : libraryParts(source.tokenizer, source.config),
   );
 }
