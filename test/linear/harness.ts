@@ -22,7 +22,7 @@ export const natives: Map<string, Native> = new Map(
 export const gates = { none: 0, relu2: 1, silu: 2, gelu: 3 } as const;
 
 /** An aligned copy: the kernels want activations padded with zeros to a multiple of 64 columns. */
-function activations(c: LinearCase): { values: Int8Array | Float32Array; stride: number } {
+export function activations(c: LinearCase): { values: Int8Array | Float32Array; stride: number } {
   if (c.x instanceof Float32Array) return { values: c.x, stride: c.k };
   const stride = Math.ceil(c.k / 64) * 64;
   const values = new Int8Array(stride * c.rows);
@@ -31,7 +31,7 @@ function activations(c: LinearCase): { values: Int8Array | Float32Array; stride:
 }
 
 /** RowScale of every row (or of every block of `qBlock` columns). */
-function rowScales(c: LinearCase): Uint8Array {
+export function rowScales(c: LinearCase): Uint8Array {
   const block = c.qBlock || c.k;
   const perRow = Math.ceil(c.k / block);
   const view = new DataView(new ArrayBuffer(Math.max(8, c.rows * perRow * 8)));

@@ -1,0 +1,110 @@
+// The aarch64 libraries under an emulator: linears and unpacking give the same bits as the oracle.
+import { expect, test } from "bun:test";
+import formats from "../../plugins/formats/index.ts";
+import { runOps, type TestLibrary, type TestOp } from "../kernels/harness.ts";
+import { emulated } from "../kernels/replay.ts";
+import { floatCase, generator, ternaryCase, trits } from "./cases.ts";
+import { activations, gates, rowScales } from "./harness.ts";
+import { type LinearCase, linear } from "./oracle.ts";
+
+const stepOf = (rows: number) => ({ sequences: [{ rows, position: 0 }] });
+
+/** Bytes enough for a packed [n][k] in any layout. */
+function roomFor(n: number, k: number): Uint8Array {
+  return new Uint8Array((Math.ceil(n / 16) * 16 + 16) * (k + 64) * 4);
+}
+
+function packJob(format: string, c: LinearCase, out: Uint8Array): TestOp {
+  const float = c.weights instanceof Float32Array ? 1 : 0;
+  const { n, k, weights } = c;
+  const args = { source: weights, sourceBytes: weights.byteLength, out, n, k, float };
+  const whole = { ...args, blockStep: 1, totalRows: n };
+  return { op: "linear", format, struct: "PackJob", args: whole };
+}
+
+function outputs(library: TestLibrary, format: string, c: LinearCase): Float32Array {
+  const { values, stride } = activations(c);
+  const gate = gates[c.gate ?? "none"];
+  const columns = gate === 0 ? c.n : c.n / 2;
+  const weight = roomFor(c.n, c.k);
+  const out = new Float32Array(c.rows * columns);
+  const run: TestOp = {
+    op: "linear",
+    format,
+    struct: "Linear",
+    args: {
+      x: values,
+      xScale: rowScales(c),
+      weight,
+      out,
+      ...(c.scale && { scale: c.scale }),
+      ...(c.bias && { bias: c.bias }),
+      ...(c.add && { add: c.add }),
+      xStride: stride,
+      outStride: columns,
+      addStride: columns,
+      n: c.n,
+      k: c.k,
+      group: c.group ?? 0,
+      gate,
+      multiplier: c.multiplier ?? 1,
+      qBlock: c.qBlock ?? 0,
+    },
+  };
+  runOps(library, [packJob(format, c, weight), run], stepOf(c.rows), 2);
+  return out;
+}
+
+const bits = (values: Float32Array) => [...new Uint32Array(values.buffer)];
+
+for (const library of emulated) {
+  test(`${library.isa}: ternary linears`, () => {
+    const cases = [
+      ternaryCase(5, 3, 1, 1, { extras: true }),
+      ternaryCase(33, 100, 3, 2),
+      ternaryCase(100, 260, 8, 3, { extras: true, multiplier: 0.3 }),
+      ternaryCase(64, 1540, 17, 4, { gate: "relu2", extras: true }),
+      ternaryCase(36, 2048, 4, 5, { weights: "plus", inputs: "low" }),
+      ternaryCase(36, 2048, 13, 6, { weights: "minus", inputs: "low" }),
+      ternaryCase(96, 640, 9, 7, { group: 128, qBlock: 64, gate: "silu" }),
+      ternaryCase(48, 200, 2, 8, { group: 64, extras: true }),
+    ];
+    for (const c of cases) {
+      for (const format of ["t2", "t5"]) {
+        expect(bits(outputs(library, format, c))).toEqual(bits(linear(c)));
+      }
+    }
+  });
+
+  test(`${library.isa}: float linears`, () => {
+    const cases = [
+      floatCase(5, 7, 1, 1, { extras: true }),
+      floatCase(40, 100, 5, 2),
+      floatCase(64, 72, 3, 3, { gate: "gelu" }),
+    ];
+    for (const c of cases) {
+      for (const format of ["f32", "f16", "bf16"]) {
+        expect(bits(outputs(library, format, c))).toEqual(bits(linear(c)));
+      }
+    }
+  });
+
+  test(`${library.isa}: unpacking`, () => {
+    const [n, k] = [32, 256];
+    const plain = trits(n * k, "random", generator(9));
+    for (let i = 0; i < plain.length; i += 32) plain[i] = 1;
+    const wanted = roomFor(n, k);
+    const source = { n, k, rows: 1, weights: plain, x: new Int8Array(0) };
+    runOps(library, [packJob("t2", source, wanted)], stepOf(1));
+    for (const quantizer of formats.quantizers ?? []) {
+      if (!quantizer.ternary || /^tl/.test(quantizer.format)) continue;
+      const values = Float32Array.from(plain, (t) => t * 0.5);
+      const { bytes } = quantizer.encode(values, [n, k]);
+      const out = roomFor(n, k);
+      const job = packJob("t2", source, out);
+      const args = { ...job.args, source: bytes.slice(), sourceBytes: bytes.byteLength };
+      runOps(library, [{ ...job, unpack: quantizer.format, args }], stepOf(1));
+      expect(Buffer.compare(out, wanted)).toBe(0);
+    }
+  });
+}
