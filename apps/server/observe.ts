@@ -47,7 +47,6 @@ export class Observer {
   }
 
   begin(model: string, generation: Generation): Observation {
-    const slot = this.#freeSlot(generation.slot);
     const running: Running = {
       task: this.#task++,
       generation,
@@ -55,13 +54,17 @@ export class Observer {
       cached: 0,
       decoded: 0,
     };
-    this.running[slot] = running;
-    return new Observation(slot, running, {
+    return new Observation(running, {
+      enter: () => {
+        const slot = this.#freeSlot(generation.slot);
+        this.running[slot] = running;
+        return slot;
+      },
       firstToken: (ms) => this.#firstToken.observe({ model }, ms / 1000),
       nextToken: (ms) => this.#interToken.observe({ model }, ms / 1000),
-      end: (completion, ms) => {
-        this.running[slot] = undefined;
-        if (completion) {
+      end: (slot, completion, ms) => {
+        if (slot !== undefined) this.running[slot] = undefined;
+        if (slot !== undefined && completion) {
           const generated = completion.tokens.map((token) => token.token);
           this.last[slot] = { model, tokens: [...generation.prompt, ...generated] };
         }
@@ -89,27 +92,34 @@ export class Observer {
 }
 
 interface Sinks {
+  /** Takes a slot, once the engine begins to read the prompt. */
+  enter(): number;
   firstToken(ms: number): void;
   nextToken(ms: number): void;
-  end(completion: Completion | undefined, ms: number): void;
+  end(slot: number | undefined, completion: Completion | undefined, ms: number): void;
 }
 
 /** The clock of one generation. */
 export class Observation {
-  readonly slot: number;
   readonly #running: Running;
   readonly #sinks: Sinks;
   readonly #start = performance.now();
+  #slot: number | undefined;
   #last = 0;
   #completion: Completion | undefined;
 
-  constructor(slot: number, running: Running, sinks: Sinks) {
-    this.slot = slot;
+  constructor(running: Running, sinks: Sinks) {
     this.#running = running;
     this.#sinks = sinks;
   }
 
+  /** llama.cpp's number of the place where it runs. */
+  get slot(): number {
+    return this.#slot ?? 0;
+  }
+
   prompt(processed: number, cached: number): void {
+    this.#slot ??= this.#sinks.enter();
     this.#running.processed = processed;
     this.#running.cached = cached;
   }
@@ -128,6 +138,6 @@ export class Observation {
 
   /** Always called, whether it was done or left. */
   end(): void {
-    this.#sinks.end(this.#completion, performance.now() - this.#start);
+    this.#sinks.end(this.#slot, this.#completion, performance.now() - this.#start);
   }
 }

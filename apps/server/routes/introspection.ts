@@ -55,8 +55,8 @@ function off(what: string, how: string): HttpError {
 function slots(server: ServerState) {
   const { info } = findModel(server).client;
   const { running } = server.observer;
-  const count = Math.max(server.settings.parallel, running.length);
-  return Array.from({ length: count }, (_, id) => slot(id, info.contextLength, running[id]));
+  const { parallel: length } = server.settings;
+  return Array.from({ length }, (_, id) => slot(id, info.contextLength, running[id]));
 }
 
 function slot(id: number, contextLength: number, running: Running | undefined) {
