@@ -48,6 +48,10 @@ export function outputMetadata(
     values[key] = value;
   }
   if (reorder !== undefined) delete values[`${architecture}.rope.kind`];
+  for (const length of ["short", "long"]) {
+    const held = planned.some((tensor) => tensor.name === `rope_factors_${length}.weight`);
+    if (held) delete values[`${architecture}.rope.scaling.${length}_factor`];
+  }
   if (planned.some((tensor) => tensor.name === "rope_freqs.weight"))
     dropScaling(values, architecture);
   if (!(`${architecture}.vocab_size` in values)) {

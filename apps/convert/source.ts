@@ -95,6 +95,7 @@ export class Source {
     const shape = tensor.parts.length > 1 ? tensor.shape.slice(1) : tensor.shape;
     if (tensor.quantizer.ternary === undefined) return this.#masters(tensor, part, shape);
     const { trits, scales } = this.model.ternary(tensor.name, part);
+    this.#checkScales(tensor, trits, scales);
     const size = trits.length / scales.length;
     const ordered = this.#ordered(tensor, trits, shape);
     const columns = shape[shape.length - 1] ?? 1;
@@ -102,6 +103,27 @@ export class Source {
     const orderedScales =
       perRow > 0 ? this.#ordered(tensor, scales, [scales.length / perRow, perRow]) : scales;
     return { trits: ordered, scales: orderedScales, size };
+  }
+
+  /** A scale must be finite, and 0 only where all its weights are. */
+  #checkScales(tensor: ModelTensor, trits: Int8Array, scales: Float32Array): void {
+    const { path } = this.model;
+    const fail = (text: string): never => {
+      throw new WrinkleFreeError("bad_file", `${path}: ${tensor.name}: ${text}`, {
+        file: path,
+        tensor: tensor.name,
+        hint: "The file is damaged: download or convert it again.",
+      });
+    };
+    const apart = tensor.quantizer.ternary?.separateScale && tensor.scale === undefined;
+    if (apart) fail("its weight_scale is missing");
+    const size = trits.length / scales.length;
+    for (const [group, scale] of scales.entries()) {
+      if (!Number.isFinite(scale) || scale < 0) fail(`scale ${group} is ${scale}`);
+      if (scale > 0) continue;
+      const zeros = trits.subarray(group * size, (group + 1) * size).every((trit) => trit === 0);
+      if (!zeros) fail(`scale ${group} is 0 for weights that are not`);
+    }
   }
 
   /** Ternarizes float values, each matrix of a stack for itself. */

@@ -21,14 +21,15 @@ export interface StoredTensor {
 
 /**
  * The checkpoint of `tensors`; config, tokenizer and template come from `folder`. Throws `bad_file`
- * for a damaged JSON file and where neither the folder nor `options` has a config.
+ * for a damaged JSON file and where neither the folder nor `options` has a config. `options.extra`
+ * are fields that the tensors' file adds to it.
  */
 export function openCheckpoint(
   path: string,
   folder: string,
   tensors: ReadonlyMap<string, StoredTensor>,
   files: readonly MappedFile[],
-  options: OpenOptions = {},
+  options: OpenOptions & { readonly extra?: Readonly<Record<string, unknown>> } = {},
 ): ModelFile {
   const beside = readCheckpointFiles(folder);
   const config = options.config ?? beside.config;
@@ -38,7 +39,8 @@ export function openCheckpoint(
       hint: "Give the config.json of the model it was trained from with --config FILE.",
     });
   }
-  const own = { ...beside, config: describeCheckpoint(config, tensors.keys()) };
+  const described = describeCheckpoint(config, tensors.keys());
+  const own = { ...beside, config: { ...described, ...options.extra } };
   return new Checkpoint(path, own, tensors, files);
 }
 

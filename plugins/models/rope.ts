@@ -31,7 +31,8 @@ function scaling(model: ModelView): Pick<RopeOptions, "factors" | "scale"> {
   const original = number("original_context_length", contextLength);
   const pairs = ropeDimensions / 2;
   const frequency = (i: number): number => ropeTheta ** (-i / pairs);
-  switch (model.metadata[key("type")]) {
+  const long = model.has("rope_factors_long.weight") ? "longrope" : undefined;
+  switch (model.metadata[key("type")] ?? long) {
     case "linear":
       return { factors: new Float32Array(pairs).fill(factor) };
     case "llama3": {
@@ -48,26 +49,33 @@ function scaling(model: ModelView): Pick<RopeOptions, "factors" | "scale"> {
         1 - Math.min(1, Math.max(0, (i - low) / Math.max(high - low, 0.001)));
       return {
         factors: fill(pairs, (i) => 1 / ((1 - ramp(i)) / factor + ramp(i))),
-        scale: number("attn_factor", factor > 1 ? 0.1 * Math.log(factor) + 1 : 1),
+        scale: number("attn_factor", 1) * (factor > 1 ? 0.1 * Math.log(factor) + 1 : 1),
       };
     }
-    case "longrope": {
-      const long = contextLength > original;
-      const factors = model.metadata[key(long ? "long_factor" : "short_factor")];
-      const ratio = contextLength / original;
-      const scale = ratio > 1 ? Math.sqrt(1 + Math.log(ratio) / Math.log(original)) : 1;
-      if (factors instanceof Float32Array && factors.length === pairs) return { factors, scale };
-      throw new WrinkleFreeError(
-        "bad_file",
-        `${key("long_factor")} does not hold ${pairs} factors`,
-        {
-          field: key("long_factor"),
-        },
-      );
-    }
+    case "longrope":
+      return longRope(model, contextLength, original);
     default:
       return {};
   }
+}
+
+/** Factors for short or long contexts, by the model's own context length. */
+function longRope(
+  model: ModelView,
+  contextLength: number,
+  original: number,
+): Pick<RopeOptions, "factors" | "scale"> {
+  const { architecture, ropeDimensions } = model.hyperparameters;
+  const which = contextLength > original ? "long" : "short";
+  const ratio = contextLength / original;
+  const scale = ratio > 1 ? Math.sqrt(1 + Math.log(ratio) / Math.log(original)) : 1;
+  const tensor = `rope_factors_${which}.weight`;
+  if (model.has(tensor)) return { factors: tensor, scale };
+  const field = `${architecture}.rope.scaling.${which}_factor`;
+  const factors = model.metadata[field];
+  const pairs = ropeDimensions / 2;
+  if (factors instanceof Float32Array && factors.length === pairs) return { factors, scale };
+  throw new WrinkleFreeError("bad_file", `${field} does not hold ${pairs} factors`, { field });
 }
 
 function fill(count: number, value: (i: number) => number): Float32Array {

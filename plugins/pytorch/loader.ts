@@ -12,7 +12,7 @@ import {
   type StoredTensor,
   WrinkleFreeError,
 } from "../../core/index.ts";
-import { readStateDict } from "./state-dict.ts";
+import { readStateDict, type StateDict } from "./state-dict.ts";
 
 const index = "pytorch_model.bin.index.json";
 /** Files of a checkpoint folder, in the order in which they are looked for. */
@@ -36,22 +36,44 @@ export function openPytorch(path: string, options: OpenOptions = {}): ModelFile 
   const names = isFolder(path) ? filesOf(path) : [basename(path)];
   const files: MappedFile[] = [];
   const tensors = new Map<string, StoredTensor>();
+  let lambda: number | undefined;
   try {
     for (const name of names) {
       const file = mapFile(join(folder, name));
       files.push(file);
       refuseLegacy(file);
-      const { tensors: found } = readStateDict(file);
+      const { tensors: found, extra } = readStateDict(file);
+      lambda ??= warmupLambda(extra);
       for (const tensor of found.values()) {
         if (!tensors.has(tensor.name)) tensors.set(tensor.name, tensor);
         else throw twice(file.path, tensor.name);
       }
     }
-    return openCheckpoint(path, configFolder(folder), tensors, files, options);
+    const extra = lambda === undefined ? undefined : { quantization_lambda: lambda };
+    return openCheckpoint(path, configFolder(folder), tensors, files, { ...options, extra });
   } catch (error) {
     for (const file of files) file[Symbol.dispose]();
     throw error;
   }
+}
+
+/**
+ * How far a quantization warm-up had come when the checkpoint was saved: below 1 the model did not
+ * run on ternary weights yet. Training scripts call it lambda, with or without more words.
+ */
+function warmupLambda(extra: StateDict["extra"]): number | undefined {
+  for (const [name, value] of extra) {
+    if (value instanceof Map) {
+      const inner = new Map([...value].filter(([key]) => typeof key === "string"));
+      const found = /lambda|quant/i.test(name)
+        ? warmupLambda(inner as StateDict["extra"])
+        : undefined;
+      if (found !== undefined) return found;
+    }
+    const fraction = typeof value === "number" && value >= 0 && value <= 1;
+    if (fraction && /lambda/i.test(name)) return value;
+  }
+  return undefined;
 }
 
 function isFolder(path: string): boolean {
