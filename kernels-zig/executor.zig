@@ -28,12 +28,12 @@ fn runBatch(pool: *Pool, ops: []const abi.Op, step: *const abi.Step, times: ?[*]
     // Only this thread writes the epoch. A thread that is late still may read the words that are
     // written here: it finds another epoch in them, takes nothing and leaves.
     const epoch = pool.epoch +% 1;
+    var before = if (times != null) pools.now() else 0;
     prepare(pool, ops, step, @truncate(epoch));
     @atomicStore(u32, &pool.current, 0, .monotonic);
     @atomicStore(u32, &pool.epoch, epoch, .seq_cst);
     if (@atomicLoad(u32, &pool.sleepers, .seq_cst) != 0) pools.wake(&pool.epoch);
     var self = pool.context(0);
-    var before = if (times != null) pools.now() else 0;
     for (0..pool.active) |i| {
         const index: u32 = @intCast(i);
         work(pool, index, &self, epoch);

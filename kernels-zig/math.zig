@@ -49,9 +49,35 @@ pub inline fn softFma(
 /// -87.33 (no subnormals), infinity above 88.72; NaN stays NaN.
 pub inline fn exp(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     const F = @Vector(n, f32);
-    const low: F = @splat(-87.33654);
     const high: F = @splat(88.72283);
-    const clamped = @select(f32, x < low, low, @select(f32, x > high, high, x));
+    const parts = reduced(n, @select(f32, x > high, high, x));
+    // 2^n in two halves: n may be 128.
+    const first = parts.power >> @splat(1);
+    const result = (parts.value * pow2(n, first)) * pow2(n, parts.power -% first);
+    const flushed = @select(f32, x < @as(F, @splat(lowest)), @as(F, @splat(0)), result);
+    return @select(f32, x > high, @as(F, @splat(std.math.inf(f32))), flushed);
+}
+
+/// The same bits as exp, for x <= 0 or NaN.
+pub inline fn expDown(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
+    const F = @Vector(n, f32);
+    const parts = reduced(n, x);
+    const result = parts.value * pow2(n, parts.power);
+    return @select(f32, x < @as(F, @splat(lowest)), @as(F, @splat(0)), result);
+}
+
+const lowest = -87.33654;
+
+fn Reduced(comptime n: usize) type {
+    return struct { value: @Vector(n, f32), power: @Vector(n, i32) };
+}
+
+/// e^x = value * 2^power, for x up to 89; below the lowest x as for that one.
+inline fn reduced(comptime n: usize, x: @Vector(n, f32)) Reduced(n) {
+    const F = @Vector(n, f32);
+    const I = @Vector(n, i32);
+    const low: F = @splat(lowest);
+    const clamped = @select(f32, x < low, low, x);
     // Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits.
     const magic: F = @splat(12582912.0);
     const shifted = fma(n, clamped, @splat(1.44269504), magic);
@@ -64,19 +90,11 @@ pub inline fn exp(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     inline for (.{ 720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0 }) |factorial| {
         p = fma(n, p, rest, @splat(1.0 / @as(comptime_float, factorial)));
     }
-    // 2^whole in two halves: whole may be 128.
-    const I = @Vector(n, i32);
-    const power = @as(I, @bitCast(shifted)) -% @as(I, @bitCast(magic));
-    const first = power >> @splat(1);
-    const second = power - first;
-    const result = (p * pow2(n, first)) * pow2(n, second);
-    const flushed = @select(f32, x < low, @as(F, @splat(0)), result);
-    const unbounded: F = @splat(std.math.inf(f32));
-    return @select(f32, x > high, unbounded, @select(f32, x != x, x, flushed));
+    return .{ .value = p, .power = @as(I, @bitCast(shifted)) -% @as(I, @bitCast(magic)) };
 }
 
 inline fn pow2(comptime n: usize, e: @Vector(n, i32)) @Vector(n, f32) {
-    return @bitCast((e + @as(@Vector(n, i32), @splat(127))) << @splat(23));
+    return @bitCast((e +% @as(@Vector(n, i32), @splat(127))) << @splat(23));
 }
 
 /// x / (1 + e^-x)
@@ -166,6 +184,7 @@ test "exp is accurate to an ulp or so, and exact where it must be" {
     while (x < 88.7) : (x += 0.00137) {
         const exact = @exp(@as(f64, x));
         const got: f64 = exp(1, @splat(x))[0];
+        if (x <= 0) try std.testing.expectEqual(got, expDown(1, @splat(x))[0]);
         try std.testing.expect(@abs(got - exact) <= exact * 1.2e-7);
     }
 }

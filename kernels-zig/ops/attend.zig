@@ -1,10 +1,10 @@
 //! Causal attention over the pages of the KV cache, and the merge of contexts that were split.
 const std = @import("std");
 const abi = @import("../abi.zig");
-const blocks = @import("../attention/block.zig");
 const kv = @import("../attention/kv.zig");
 const simd = @import("../simd.zig");
-const State = blocks.State;
+const spans = @import("../attention/span.zig");
+const State = spans.State;
 const Args = abi.args.Attend;
 
 pub const entries = [_]abi.Entry{
@@ -12,10 +12,6 @@ pub const entries = [_]abi.Entry{
     .{ .op = "attend_combine", .run = combine, .units = combineUnits, .grain = 1 },
 };
 
-/// Blocks are merged in ascending order inside a span of this many positions, then spans are: the
-/// order of reduction is the same whether or not spans are done by different threads.
-const span_positions = 128;
-const span_blocks = span_positions / kv.positions;
 /// Rows of one sequence that share the loads of keys and values.
 const tile_rows = 8;
 /// Steps of more rows have enough units without splitting contexts.
@@ -45,8 +41,8 @@ const Plan = struct {
         };
         if (args.combined == 0 or args.partials == 0 or step.rows > split_rows) return plan;
         var most: u32 = 0;
-        for (plan.positions[0..step.rows]) |p| most = @max(most, p / span_positions + 1);
-        const floats = blocks.stateFloats(args.head_dim) * args.heads * step.rows * most;
+        for (plan.positions[0..step.rows]) |p| most = @max(most, p / spans.positions + 1);
+        const floats = spans.stateFloats(args.head_dim) * args.heads * step.rows * most;
         if (most > 1 and floats * 4 <= args.partials_bytes) plan.spans = most;
         return plan;
     }
@@ -63,7 +59,7 @@ const Plan = struct {
 
     /// The state of a row, head and span among the partials.
     fn partial(plan: Plan, row: usize, head: usize, span: usize) State {
-        const floats = blocks.stateFloats(plan.args.head_dim);
+        const floats = spans.stateFloats(plan.args.head_dim);
         const index = (row * plan.args.heads + head) * plan.spans + span;
         const base: [*]f32 = @ptrFromInt(plan.args.partials);
         return .{ .base = base + index * floats, .dim = kv.padded(plan.args.head_dim) };
@@ -101,7 +97,7 @@ const Tiles = struct {
                 .sequence = tiles.sequence,
                 .first = first,
                 .rows = rows,
-                .spans = tiles.plan.positions[first + rows - 1] / span_positions + 1,
+                .spans = tiles.plan.positions[first + rows - 1] / spans.positions + 1,
             };
         }
         return null;
@@ -135,141 +131,159 @@ fn run(
         const first = if (begin > before) begin - before else 0;
         for (first..@min(end - before, count)) |unit| {
             const head = unit / parts;
+            const scratch: [*]f32 = @ptrFromInt(thread.scratch);
             if (plan.spans != 0) {
-                splitUnit(plan, tile, head, unit % parts);
-            } else wholeUnit(plan, tile, head, thread);
+                splitUnit(&plan, tile, head, unit % parts, scratch);
+            } else wholeUnit(&plan, tile, head, scratch);
         }
     }
-}
-
-/// One span of a tile for one kv head, to the partials.
-fn splitUnit(plan: Plan, tile: Tile, head: usize, span: usize) void {
-    const group = plan.args.heads / plan.args.kv_heads;
-    var states: [max_states]State = undefined;
-    for (0..tile.rows) |r| for (0..group) |g| {
-        const state = plan.partial(tile.first + r, head * group + g, span);
-        state.total().* = 0;
-        states[r * group + g] = state;
-    };
-    addSpan(plan, tile, head, span, &states);
 }
 
 /// Most states of a tile: heads / kv_heads is at most this (see abi.args.Attend).
 const max_states = 128;
 
+/// What the queries of a tile and one kv head work with, [row][head of the group].
+const Group = struct {
+    plan: *const Plan,
+    tile: Tile,
+    head: usize,
+    /// Query heads that share the kv head.
+    size: usize,
+    queries: [max_states][*]const f32,
+    states: [max_states]State,
+    /// Room for a span's keys and values as floats.
+    stage: [*]f32,
+
+    fn init(plan: *const Plan, tile: Tile, head: usize, stage: [*]f32) Group {
+        const args = plan.args;
+        var group: Group = undefined;
+        group.plan = plan;
+        group.tile = tile;
+        group.head = head;
+        group.size = args.heads / args.kv_heads;
+        group.stage = stage;
+        const q: [*]const f32 = @ptrFromInt(args.q);
+        for (0..tile.rows) |r| for (0..group.size) |g| {
+            group.queries[r * group.size + g] = q + (tile.first + r) * args.q_stride +
+                (head * group.size + g) * args.head_dim;
+        };
+        return group;
+    }
+
+    /// The pages of a span; what lies past the tile's last position is left out.
+    fn pagesOf(group: *const Group, span: usize) [spans.pages]spans.Page {
+        const args = group.plan.args;
+        const keys = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_k);
+        const values = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_v);
+        const last = group.lastPosition() / kv.positions;
+        var pages: [spans.pages]spans.Page = @splat(.{});
+        for (&pages, span * spans.pages..) |*page, index| {
+            if (index > last) break;
+            const at = group.plan.partOf(group.tile, index);
+            page.keys = at + group.head * keys.head_bytes;
+            page.values = at + keys.bytes + group.head * values.head_bytes;
+            if (keys.element == 1) {
+                page.key_scales = at + keys.scalesAt(args.kv_heads, group.head);
+            }
+            if (values.element == 1) {
+                page.value_scales = at + keys.bytes + values.scalesAt(args.kv_heads, group.head);
+            }
+            if (index + spans.pages <= last) {
+                const ahead = group.plan.partOf(group.tile, index + spans.pages);
+                page.ahead = ahead + group.head * keys.head_bytes;
+            }
+        }
+        return pages;
+    }
+
+    fn lastPosition(group: *const Group) u32 {
+        return group.plan.positions[group.tile.first + group.tile.rows - 1];
+    }
+
+    /// Sets the states of the queries that reach into a span. Returns the first such row.
+    fn attend(group: *Group, span: usize) usize {
+        const args = group.plan.args;
+        const start = span * spans.positions;
+        var counts: [max_states]usize = undefined;
+        var first: usize = 0;
+        for (0..group.tile.rows) |r| {
+            const position = group.plan.positions[group.tile.first + r];
+            if (position < start) {
+                first = r + 1;
+                continue;
+            }
+            const count = @min(spans.positions, position - start + 1);
+            @memset(counts[r * group.size ..][0..group.size], count);
+        }
+        var shape: spans.Shape = .{
+            .head_dim = args.head_dim,
+            .dim = kv.padded(args.head_dim),
+            .scale = args.scale,
+            .keys = spans.storedAs(args.kv_type_k),
+            .values = spans.storedAs(args.kv_type_v),
+        };
+        var pages = group.pagesOf(span);
+        var i = first * group.size;
+        const end = group.tile.rows * group.size;
+        if (end - i >= staged_queries) group.stagePages(&shape, &pages);
+        inline for (.{ 8, 4, 2, 1 }) |n| {
+            if (n > spans.max_queries) continue;
+            while (i + n <= end) : (i += n) {
+                const queries = group.queries[i..][0..n];
+                spans.attend(n, shape, &pages, queries, counts[i..][0..n], group.states[i..][0..n]);
+            }
+        }
+        return first;
+    }
+
+    fn stagePages(group: *const Group, shape: *spans.Shape, pages: *[spans.pages]spans.Page) void {
+        const elements = kv.positions * shape.dim;
+        for (pages, 0..) |*page, i| {
+            if (page.keys == 0) break;
+            const to = group.stage + 2 * i * elements;
+            spans.stage(shape.keys, page.keys, kv.positions * shape.head_dim, to);
+            spans.stage(shape.values, page.values, elements, to + elements);
+            page.keys = @intFromPtr(to);
+            page.values = @intFromPtr(to + elements);
+        }
+        shape.keys = .float;
+        shape.values = .float;
+    }
+};
+
+/// From so many queries on, a span is converted to floats once, not for each few of them.
+const staged_queries = 16;
+
+/// One span of a tile for one kv head, to the partials.
+fn splitUnit(plan: *const Plan, tile: Tile, head: usize, span: usize, scratch: [*]f32) void {
+    var group = Group.init(plan, tile, head, scratch);
+    for (0..tile.rows) |r| for (0..group.size) |g| {
+        group.states[r * group.size + g] =
+            plan.partial(tile.first + r, head * group.size + g, span);
+    };
+    _ = group.attend(span);
+}
+
 /// All spans of a tile for one kv head, to the output.
-fn wholeUnit(plan: Plan, tile: Tile, head: usize, thread: *const abi.Thread) void {
+fn wholeUnit(plan: *const Plan, tile: Tile, head: usize, scratch: [*]f32) void {
     const args = plan.args;
-    const group = args.heads / args.kv_heads;
-    const count = tile.rows * group;
-    const floats = blocks.stateFloats(args.head_dim);
+    const floats = spans.stateFloats(args.head_dim);
     const dim = kv.padded(args.head_dim);
-    const scratch: [*]f32 = @ptrFromInt(thread.scratch);
+    const count = tile.rows * (args.heads / args.kv_heads);
+    var group = Group.init(plan, tile, head, scratch + 2 * count * floats);
     var results: [max_states]State = undefined;
-    var spans: [max_states]State = undefined;
     for (0..count) |i| {
         results[i] = .{ .base = scratch + 2 * i * floats, .dim = dim };
-        spans[i] = .{ .base = scratch + (2 * i + 1) * floats, .dim = dim };
+        group.states[i] = .{ .base = scratch + (2 * i + 1) * floats, .dim = dim };
         results[i].total().* = 0;
     }
     for (0..tile.spans) |span| {
-        for (spans[0..count]) |state| state.total().* = 0;
-        addSpan(plan, tile, head, span, &spans);
-        for (0..count) |i| merge(results[i], spans[i]);
+        const first = group.attend(span);
+        for (first * group.size..count) |i| spans.merge(results[i], group.states[i]);
     }
-    for (0..tile.rows) |r| for (0..group) |g| {
-        finish(args, results[r * group + g], tile.first + r, head * group + g);
+    for (0..tile.rows) |r| for (0..group.size) |g| {
+        finish(args, results[r * group.size + g], tile.first + r, head * group.size + g);
     };
-}
-
-/// Adds the blocks of a span to the states of a tile, [row][head of the group].
-fn addSpan(
-    plan: Plan,
-    tile: Tile,
-    head: usize,
-    span: usize,
-    states: *const [max_states]State,
-) void {
-    const args = plan.args;
-    const group = args.heads / args.kv_heads;
-    const keys = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_k);
-    const values = kv.Part.init(args.kv_heads, args.head_dim, args.kv_type_v);
-    const first_position = plan.positions[tile.first];
-    const last_position = plan.positions[tile.first + tile.rows - 1];
-    var queries: [max_states][*]const f32 = undefined;
-    const q: [*]const f32 = @ptrFromInt(args.q);
-    for (0..tile.rows) |r| for (0..group) |g| {
-        queries[r * group + g] = q + (tile.first + r) * args.q_stride +
-            (head * group + g) * args.head_dim;
-    };
-    for (span * span_blocks..(span + 1) * span_blocks) |index| {
-        const start = index * kv.positions;
-        if (start > last_position) return;
-        const at = plan.partOf(tile, index);
-        var block: blocks.Block = .{
-            .keys = at + head * keys.head_bytes,
-            .values = at + keys.bytes + head * values.head_bytes,
-            .key_scales = at + keys.scalesAt(args.kv_heads, head),
-            .value_scales = at + keys.bytes + values.scalesAt(args.kv_heads, head),
-            .count = kv.positions,
-        };
-        if (start + kv.positions <= last_position) {
-            const next = plan.partOf(tile, index + 1);
-            block.next_keys = next + head * keys.head_bytes;
-            block.next_values = next + keys.bytes + head * values.head_bytes;
-        }
-        if (start + kv.positions <= first_position + 1) {
-            addMany(args, block, queries[0 .. tile.rows * group], states[0 .. tile.rows * group]);
-            continue;
-        }
-        // The block is the last one of some rows: each row has its own count of positions.
-        for (0..tile.rows) |r| {
-            const position = plan.positions[tile.first + r];
-            if (position < start) continue;
-            block.count = @min(kv.positions, position - start + 1);
-            addMany(args, block, queries[r * group ..][0..group], states[r * group ..][0..group]);
-        }
-    }
-}
-
-/// Adds a block to any number of queries, in the largest groups there are.
-fn addMany(
-    args: *const Args,
-    given: blocks.Block,
-    queries: []const [*]const f32,
-    states: []const State,
-) void {
-    const shape: blocks.Shape = .{
-        .head_dim = args.head_dim,
-        .dim = kv.padded(args.head_dim),
-        .scale = args.scale,
-        .type_k = @enumFromInt(args.kv_type_k),
-        .type_v = @enumFromInt(args.kv_type_v),
-    };
-    var block = given;
-    var i: usize = 0;
-    inline for (.{ 8, 4, 2, 1 }) |n| {
-        if (n == 8 and !simd.avx512) continue;
-        while (i + n <= queries.len) : (i += n) {
-            blocks.add(n, shape, block, queries[i..][0..n], states[i..][0..n]);
-            // Once is enough.
-            block.next_keys = block.keys;
-            block.next_values = block.values;
-        }
-    }
-}
-
-/// Merges a later part into a state.
-fn merge(state: State, part: State) void {
-    if (part.total().* == 0) return;
-    var keep: [1]f32 = undefined;
-    var take: [1]f32 = undefined;
-    blocks.mergeFactors(1, &.{state}, &.{part.top().*}, &.{part.total().*}, &keep, &take);
-    var d: usize = 0;
-    while (d < state.dim) : (d += simd.lanes) {
-        const old = simd.load(state.base + d);
-        simd.store(state.base + d, blocks.merged(old, keep[0], simd.load(part.base + d), take[0]));
-    }
 }
 
 fn finish(args: *const Args, state: State, row: usize, head: usize) void {
@@ -304,8 +318,8 @@ fn combine(
         const row = unit / plan.args.heads;
         const head = unit % plan.args.heads;
         result.total().* = 0;
-        for (0..plan.positions[row] / span_positions + 1) |span| {
-            merge(result, plan.partial(row, head, span));
+        for (0..plan.positions[row] / spans.positions + 1) |span| {
+            spans.merge(result, plan.partial(row, head, span));
         }
         finish(plan.args, result, row, head);
     }

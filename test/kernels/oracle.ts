@@ -1,5 +1,7 @@
 // Plain scalar forms of the ops in the canonical order: what every library must give, bit for bit.
 
+import { spanPositions } from "../../core/native/abi.ts";
+
 const f = Math.fround;
 
 const double = new Float64Array(1);
@@ -138,33 +140,29 @@ function mergeParts(a: Part | undefined, b: Part): Part {
 /** Keys or values of one position: plain, or integers with a scale. */
 export type Stored = Float32Array & { scale?: number };
 
-/** Attention of one query over keys and values of positions 0..n-1. */
+/** Attention of one query over keys and values of positions 0..n-1, in spans of 128. */
 export function attend(q: Float32Array, keys: Stored[], values: Stored[], scale: number) {
   let result: Part | undefined;
-  for (let span = 0; span < keys.length; span += 128) {
-    let part: Part | undefined;
-    for (let at = span; at < Math.min(span + 128, keys.length); at += 32) {
-      const end = Math.min(at + 32, span + 128, keys.length);
-      part = mergeParts(part, blockPart(q, keys.slice(at, end), values.slice(at, end), scale));
-    }
-    result = mergeParts(result, part!);
+  for (let at = 0; at < keys.length; at += spanPositions) {
+    const end = Math.min(at + spanPositions, keys.length);
+    result = mergeParts(result, spanPart(q, keys.slice(at, end), values.slice(at, end), scale));
   }
   const inverse = f(1 / result!.total);
   return result!.values.map((v) => f(v * inverse));
 }
 
-function blockPart(q: Float32Array, keys: Stored[], values: Stored[], scale: number): Part {
+function spanPart(q: Float32Array, keys: Stored[], values: Stored[], scale: number): Part {
   const scores = keys.map((k) => {
     let dot = 0;
     for (let d = 0; d < q.length; d += 1) dot = fma(q[d]!, k[d]!, dot);
     return f((k.scale === undefined ? dot : f(dot * k.scale)) * f(scale));
   });
   const top = Math.max(...scores);
-  const weights = new Float32Array(32);
-  scores.forEach((s, p) => {
-    weights[p] = exp(f(s - top));
+  const weights = scores.map((s) => exp(f(s - top)));
+  const lanes = new Float32Array(16);
+  weights.forEach((w, p) => {
+    lanes[p % 16] = lanes[p % 16]! + w;
   });
-  const lanes = Array.from({ length: 16 }, (_, i) => f(weights[i]! + weights[i + 16]!));
   const sums = new Float32Array(q.length);
   values.forEach((v, p) => {
     const weight = v.scale === undefined ? weights[p]! : f(weights[p]! * v.scale);

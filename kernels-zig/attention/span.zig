@@ -1,0 +1,296 @@
+//! Attention of a few queries over a span of positions: the unit in which it is reduced.
+//!
+//! Canonical order, all in float32. Over the positions p of a span that take part:
+//!   s_p = (q . k_p) * scale; the product is a chain of fused steps over d ascending (int8 keys:
+//!         times the key's scale first)
+//!   m = max s_p, w_p = e^(s_p - m), l = sum of w_p in 16 lanes (lane p mod 16) and the tree
+//!   o_d = chain of fused steps w_p * v_p,d over p ascending (int8 values: w_p times the scale first)
+//! Spans are merged in ascending order, see merge.
+const std = @import("std");
+const abi = @import("../abi.zig");
+const kv = @import("kv.zig");
+const math = @import("../math.zig");
+const simd = @import("../simd.zig");
+const Lanes = simd.Lanes;
+const lanes = simd.lanes;
+
+pub const positions = abi.span_positions;
+/// Pages of a span.
+pub const pages = positions / kv.positions;
+const vectors = positions / lanes;
+
+/// Most queries that share loads.
+pub const max_queries = if (simd.avx512) 8 else 4;
+/// Vectors of 16 positions that one pass over the keys holds sums for, and of 16 columns that one
+/// pass over the values does: as many as the registers hold.
+const key_vectors = if (simd.avx512) 2 else 1;
+fn valueVectors(comptime n: usize) usize {
+    if (!simd.avx512) return 1;
+    return if (n > 4) 2 else 4;
+}
+
+/// Softmax state of one query: f32 [padded head_dim] weighted sum of values, then the maximum and
+/// the sum of the weights. A sum of 0 means that nothing was added yet.
+pub const State = struct {
+    base: [*]f32,
+    dim: usize,
+
+    pub inline fn top(s: State) *f32 {
+        return &s.base[s.dim];
+    }
+    pub inline fn total(s: State) *f32 {
+        return &s.base[s.dim + 1];
+    }
+};
+
+/// Floats of a state, and of a partial result.
+pub fn stateFloats(head_dim: u32) usize {
+    return kv.padded(head_dim) + lanes;
+}
+
+/// One kv head of a page.
+pub const Page = struct {
+    keys: usize = 0,
+    values: usize = 0,
+    /// f32 [32] that keys and values are to be multiplied with, 0: none.
+    key_scales: usize = 0,
+    value_scales: usize = 0,
+    /// Keys of the page that is wanted a span later, to ask memory for; 0: none. Pages lie anywhere,
+    /// and one is too short for the CPU to see a pattern.
+    ahead: usize = 0,
+};
+
+/// How elements lie in memory: as in pages (i8 integers want scales), or staged as floats.
+pub const Stored = enum { half, byte, float };
+
+pub const Shape = struct {
+    head_dim: usize,
+    /// head_dim rounded up to 16.
+    dim: usize,
+    scale: f32,
+    keys: Stored,
+    values: Stored,
+};
+
+pub fn storedAs(kv_type: u32) Stored {
+    return if (kv_type == @intFromEnum(abi.KvType.i8)) .byte else .half;
+}
+
+fn Element(comptime t: Stored) type {
+    return switch (t) {
+        .half => u16,
+        .byte => i8,
+        .float => f32,
+    };
+}
+
+inline fn loadStored(comptime t: Stored, address: usize, index: usize) Lanes {
+    const at = @as([*]const Element(t), @ptrFromInt(address)) + index;
+    return switch (t) {
+        .half => simd.fromHalf(simd.loadU16(at)),
+        .byte => simd.fromInts(simd.loadI8(at)),
+        .float => simd.load(at),
+    };
+}
+
+/// Converts `count` elements to floats, in the same layout.
+pub fn stage(stored: Stored, from: usize, count: usize, to: [*]f32) void {
+    switch (stored) {
+        inline else => |t| {
+            var i: usize = 0;
+            while (i < count) : (i += lanes) simd.store(to + i, loadStored(t, from, i));
+        },
+    }
+}
+
+/// Asking for an address that is not there does nothing.
+inline fn prefetch(address: usize) void {
+    @prefetch(@as([*]const u8, @ptrFromInt(address)), .{ .locality = 2 });
+}
+
+/// Sets the states of n queries from a span; query i takes part with its first counts[i] positions,
+/// 1..128, which do not fall with i.
+pub fn attend(
+    comptime n: usize,
+    shape: Shape,
+    span: *const [pages]Page,
+    queries: *const [n][*]const f32,
+    counts: *const [n]usize,
+    states: *const [n]State,
+) void {
+    @setEvalBranchQuota(100000);
+    var weights: [n][positions]f32 = undefined;
+    const used = std.math.divCeil(usize, counts[n - 1], kv.positions) catch unreachable;
+    for (span[0..used], 0..) |*page, at| {
+        switch (shape.keys) {
+            inline else => |t| scores(n, t, shape, page, queries, &weights, at * kv.positions),
+        }
+    }
+    inline for (0..n) |i| soften(&weights[i], counts[i], states[i]);
+    for (span[0..used], 0..) |*page, at| {
+        if (page.value_scales == 0) continue;
+        inline for (0..n) |i| scaleWeights(@as([*]f32, &weights[i]) + at * kv.positions, page);
+    }
+    switch (shape.values) {
+        inline else => |t| sumValues(n, t, shape, span, counts, states, &weights),
+    }
+}
+
+fn scores(
+    comptime n: usize,
+    comptime t: Stored,
+    shape: Shape,
+    page: *const Page,
+    queries: *const [n][*]const f32,
+    weights: *[n][positions]f32,
+    at: usize,
+) void {
+    comptime var first = 0;
+    inline while (first < kv.positions / lanes) : (first += key_vectors) {
+        var sums: [n][key_vectors]Lanes = @splat(@splat(simd.zero));
+        for (0..shape.head_dim) |d| {
+            // The values of this page are as many lines as its keys.
+            if (first == 0 and t != .float) {
+                prefetch(page.values + d * kv.positions * @sizeOf(Element(t)));
+            }
+            inline for (0..key_vectors) |j| {
+                const k = loadStored(t, page.keys, d * kv.positions + (first + j) * lanes);
+                inline for (0..n) |i| {
+                    sums[i][j] = simd.fma(simd.splat(queries[i][d]), k, sums[i][j]);
+                }
+            }
+        }
+        inline for (0..key_vectors) |j| {
+            const column = (first + j) * lanes;
+            inline for (0..n) |i| {
+                var s = sums[i][j];
+                if (page.key_scales != 0) {
+                    s *= simd.load(@as([*]const f32, @ptrFromInt(page.key_scales)) + column);
+                }
+                simd.store(@as([*]f32, &weights[i]) + at + column, s * simd.splat(shape.scale));
+            }
+        }
+    }
+}
+
+/// Scores to weights e^(score - maximum), zero past `count`; sets maximum and sum of the state.
+fn soften(row: *[positions]f32, count: usize, state: State) void {
+    const w: [*]f32 = row;
+    const used = std.math.divCeil(usize, count, lanes) catch unreachable;
+    const low = simd.splat(-std.math.inf(f32));
+    const indices = std.simd.iota(u32, lanes);
+    const last = w + (used - 1) * lanes;
+    const rest: u32 = @intCast(count - (used - 1) * lanes);
+    const valid = indices < @as(@Vector(lanes, u32), @splat(rest));
+    simd.store(last, @select(f32, valid, simd.load(last), low));
+    var most = low;
+    for (0..used) |j| most = simd.larger(simd.load(w + j * lanes), most);
+    const top = simd.largest(most);
+    var total = simd.zero;
+    for (0..used) |j| {
+        const power = math.expDown(lanes, simd.load(w + j * lanes) - simd.splat(top));
+        simd.store(w + j * lanes, power);
+        total += power;
+    }
+    state.top().* = top;
+    state.total().* = simd.sum(total);
+}
+
+fn scaleWeights(weights: [*]f32, page: *const Page) void {
+    const scales: [*]const f32 = @ptrFromInt(page.value_scales);
+    inline for (0..kv.positions / lanes) |j| {
+        const at = weights + j * lanes;
+        simd.store(at, simd.load(at) * simd.load(scales + j * lanes));
+    }
+}
+
+fn sumValues(
+    comptime n: usize,
+    comptime t: Stored,
+    shape: Shape,
+    span: *const [pages]Page,
+    counts: *const [n]usize,
+    states: *const [n]State,
+    weights: *const [n][positions]f32,
+) void {
+    const wide = comptime valueVectors(n);
+    var column: usize = 0;
+    while (column + wide * lanes <= shape.dim) : (column += wide * lanes) {
+        columns(n, wide, t, shape, span, counts, states, weights, column);
+    }
+    while (column < shape.dim) : (column += lanes) {
+        columns(n, 1, t, shape, span, counts, states, weights, column);
+    }
+}
+
+inline fn columns(
+    comptime n: usize,
+    comptime wide: usize,
+    comptime t: Stored,
+    shape: Shape,
+    span: *const [pages]Page,
+    counts: *const [n]usize,
+    states: *const [n]State,
+    weights: *const [n][positions]f32,
+    column: usize,
+) void {
+    var sums: [n][wide]Lanes = @splat(@splat(simd.zero));
+    // All queries share the positions of the first one; the others have some of their own.
+    const shared = counts[0];
+    var from: usize = 0;
+    for (span) |*page| {
+        if (from >= shared) break;
+        const here = @min(kv.positions, shared - from);
+        for (0..here) |p| {
+            if (column == 0 and t != .float) {
+                // A page's keys are as many bytes as its values.
+                const bytes = shape.dim * @sizeOf(Element(t));
+                var line: usize = 0;
+                while (line < bytes) : (line += 64) prefetch(page.ahead +% p * bytes +% line);
+            }
+            inline for (0..wide) |j| {
+                const v = loadStored(t, page.values, p * shape.dim + column + j * lanes);
+                inline for (0..n) |i| {
+                    sums[i][j] = simd.fma(simd.splat(weights[i][from + p]), v, sums[i][j]);
+                }
+            }
+        }
+        from += here;
+    }
+    inline for (1..n) |i| {
+        for (shared..counts[i]) |p| {
+            const values = span[p / kv.positions].values;
+            inline for (0..wide) |j| {
+                const index = p % kv.positions * shape.dim + column + j * lanes;
+                const v = loadStored(t, values, index);
+                sums[i][j] = simd.fma(simd.splat(weights[i][p]), v, sums[i][j]);
+            }
+        }
+    }
+    inline for (0..n) |i| inline for (0..wide) |j| {
+        simd.store(states[i].base + column + j * lanes, sums[i][j]);
+    };
+}
+
+/// Merges a later span into a state: with M the larger maximum, both sides are scaled by
+/// e^(own maximum - M); sums are fma(old, keep, new * take). An empty state is replaced.
+pub fn merge(state: State, part: State) void {
+    if (state.total().* == 0) {
+        @memcpy(state.base[0 .. state.dim + 2], part.base[0 .. state.dim + 2]);
+        return;
+    }
+    const old = state.top().*;
+    const new = part.top().*;
+    const most = if (new > old) new else old;
+    const powers = math.expDown(2, .{ old - most, new - most });
+    const keep = simd.splat(powers[0]);
+    const take = simd.splat(powers[1]);
+    state.top().* = most;
+    const scaled = part.total().* * powers[1];
+    state.total().* = math.fma(1, @splat(state.total().*), @splat(powers[0]), @splat(scaled))[0];
+    var d: usize = 0;
+    while (d < state.dim) : (d += lanes) {
+        const sum = simd.load(part.base + d) * take;
+        simd.store(state.base + d, simd.fma(simd.load(state.base + d), keep, sum));
+    }
+}
