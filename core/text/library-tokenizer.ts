@@ -1,9 +1,10 @@
-// Tokenizers of the library @huggingface/tokenizers, as a model of our TextTokenizer.
+// Tokenizers from tokenizer.json: our own byte-level BPE where it fits, else the library's model.
 import { Tokenizer as Library } from "@huggingface/tokenizers";
 import { WrinkleFreeError } from "../errors.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { bytesOfAlphabet, byteToCode } from "./byte-level.ts";
 import { endTokensByName } from "./end-tokens.ts";
+import { jsonBytePair } from "./json-byte-pair.ts";
 import type { TokenizerModel, TokenizerParts } from "./text-tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -14,16 +15,18 @@ const encoder = new TextEncoder();
 /**
  * Parts from tokenizer.json and tokenizer_config.json, both parsed. Throws `bad_file` where
  * the library refuses them and `unsupported` where it is known to be wrong.
+ * @param useOwn false: always the library's model (what ours is tested against)
  */
-export function libraryParts(tokenizer: unknown, config: Json): TokenizerParts {
+export function libraryParts(tokenizer: unknown, config: Json, useOwn = true): TokenizerParts {
   const json = record(tokenizer, "tokenizer.json");
   const model = record(json.model, 'tokenizer.json: "model"');
   if (model.type === "Unigram" && model.byte_fallback === true) {
-    throw new WrinkleFreeError("unsupported", "tokenizer.json: Unigram with byte fallback", {
-      hint: "convert the model to GGUF: its t5 tokenizer is read",
-    });
+    throw new WrinkleFreeError("unsupported", "tokenizer.json: Unigram with byte fallback");
   }
-  const library = construct(json, config);
+  const own = useOwn ? jsonBytePair(json, model) : undefined;
+  // Beside our own model, the library only reads the rest: added tokens and the post-processor.
+  const rest = own ? { ...json, model: { ...model, vocab: {}, merges: [] } } : json;
+  const library = construct(rest, config);
   const added = library.get_added_tokens_decoder();
   const tokens: AddedToken[] = [...added.values()].map((token) => ({
     id: token.id,
@@ -34,14 +37,15 @@ export function libraryParts(tokenizer: unknown, config: Json): TokenizerParts {
     singleWord: token.single_word,
   }));
   const alphabet: Alphabet = usesByteLevel(json.decoder) ? "bytes" : "sentencepiece";
-  const { prefix, suffix } = around(library);
-  const bos = special(library, config.bos_token);
-  const eos = special(library, config.eos_token);
+  const id = (text: string) => library.token_to_id(text) ?? own?.id(text);
+  const { prefix, suffix } = around(library, id);
+  const bos = special(config.bos_token, id);
+  const eos = special(config.eos_token, id);
   const ends = endTokensByName(tokens);
   if (eos !== undefined) ends.add(eos);
   if (prefix.length === 0 && config.add_bos_token === true && bos !== undefined) prefix.push(bos);
   return {
-    model: new LibraryModel(library, alphabet),
+    model: own ?? new LibraryModel(library, alphabet),
     added: tokens,
     prefix,
     suffix,
@@ -109,19 +113,20 @@ export function sentencePieceBytes(text: string): Uint8Array {
   return encoder.encode(text.replaceAll("\u2581", " "));
 }
 
+type Find = (text: string) => number | undefined;
+
 /** The special ids that the post-processor puts around a text. */
-function around(library: Library): { prefix: number[]; suffix: number[] } {
+function around(library: Library, find: Find): { prefix: number[]; suffix: number[] } {
   const marker = "\u0000text";
   const tokens = library.post_processor?.([marker], null, true).tokens ?? [marker];
   const at = tokens.indexOf(marker);
-  const ids = (texts: string[]) =>
-    texts.map((text) => library.token_to_id(text)).filter((id) => id !== undefined);
+  const ids = (texts: string[]) => texts.map(find).filter((id) => id !== undefined);
   return { prefix: ids(tokens.slice(0, at)), suffix: ids(tokens.slice(at + 1)) };
 }
 
-function special(library: Library, value: unknown): number | undefined {
+function special(value: unknown, find: Find): number | undefined {
   const text = typeof value === "object" && value !== null ? (value as Json).content : value;
-  return typeof text === "string" ? library.token_to_id(text) : undefined;
+  return typeof text === "string" ? find(text) : undefined;
 }
 
 function usesByteLevel(decoder: unknown): boolean {

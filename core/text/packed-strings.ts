@@ -16,16 +16,15 @@ export function packedStrings(source: GgufSource, key: string): PackedStrings {
   return pack(list as readonly string[]);
 }
 
-function pack(strings: readonly string[]): PackedStrings {
-  const encoder = new TextEncoder();
+/** JavaScript strings in the form that files have them. */
+export function pack(strings: readonly string[]): PackedStrings {
   let most = 0;
   for (const string of strings) most += 8 + 3 * string.length;
-  const bytes = new Uint8Array(most);
-  const view = new DataView(bytes.buffer);
+  const bytes = Buffer.alloc(most);
   let at = 0;
   for (const string of strings) {
-    const { written } = encoder.encodeInto(string, bytes.subarray(at + 8));
-    view.setUint32(at, written, true);
+    const written = bytes.write(string, at + 8);
+    bytes.writeUInt32LE(written, at);
     at += 8 + written;
   }
   return { bytes: bytes.subarray(0, at), count: strings.length };

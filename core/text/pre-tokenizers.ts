@@ -52,3 +52,51 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   exaone: digitsApart,
   falcon,
 };
+
+/**
+ * The cutting rules of a tokenizer.json, if they are ones that our own model keeps to: byte-level
+ * with known patterns, and no normalizer or NFC.
+ */
+export function preTokenizerOf(json: {
+  readonly normalizer?: unknown;
+  readonly pre_tokenizer?: unknown;
+  readonly ignoreMerges: boolean;
+}): PreTokenizer | undefined {
+  const nfc = isType(json.normalizer, "NFC");
+  if (!nfc && json.normalizer !== null && json.normalizer !== undefined) return undefined;
+  const steps = isType(json.pre_tokenizer, "Sequence")
+    ? (json.pre_tokenizer as { pretokenizers?: unknown }).pretokenizers
+    : [json.pre_tokenizer];
+  if (!Array.isArray(steps) || steps.length === 0) return undefined;
+  const patterns: string[] = [];
+  for (const [index, step] of steps.entries()) {
+    const isLast = index === steps.length - 1;
+    const found = isType(step, "ByteLevel") && isLast ? byteLevel(step) : splitPattern(step);
+    if (found === undefined) return undefined;
+    patterns.push(...found);
+  }
+  if (!isType(steps.at(-1), "ByteLevel")) return undefined;
+  return { patterns, ignoreMerges: json.ignoreMerges, nfc };
+}
+
+function isType(value: unknown, type: string): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && (value as { type?: unknown }).type === type;
+}
+
+function byteLevel(step: Readonly<Record<string, unknown>>): string[] | undefined {
+  if (step.add_prefix_space === true) return undefined;
+  return step.use_regex === false ? [] : [gpt2];
+}
+
+/** Patterns that are known to mean the same in JavaScript. */
+function splitPattern(step: unknown): string[] | undefined {
+  if (isType(step, "Digits")) return step.individual_digits === true ? ["\\p{N}"] : undefined;
+  if (!isType(step, "Split") || step.behavior !== "Isolated" || step.invert === true) {
+    return undefined;
+  }
+  const source = (step.pattern as { Regex?: unknown } | undefined)?.Regex;
+  if (typeof source !== "string") return undefined;
+  const plain = source.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", contractions);
+  const known = Object.values(preTokenizers).some(({ patterns }) => patterns.includes(plain));
+  return known ? [plain] : undefined;
+}

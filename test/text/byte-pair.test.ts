@@ -1,6 +1,7 @@
 // Own byte-level BPE: the same ids as the library on every script, for every family of words.
 import { describe, expect, test } from "bun:test";
 import { createTokenizer, type PackedStrings, Random } from "../../core/index.ts";
+import { BytePairModel } from "../../core/text/byte-pair.ts";
 import { libraryParts } from "../../core/text/library-tokenizer.ts";
 import { preTokenizers } from "../../core/text/pre-tokenizers.ts";
 import { TextTokenizer } from "../../core/text/text-tokenizer.ts";
@@ -35,7 +36,7 @@ function library(pre: string): TextTokenizer {
     pre_tokenizer: { type: "Sequence", pretokenizers: [...splits, bytes] },
     model: { ...json.model, ignore_merges: ignoreMerges ?? false },
   };
-  return new TextTokenizer(libraryParts(changed, {}));
+  return new TextTokenizer(libraryParts(changed, {}, false));
 }
 
 describe("the same ids as the library", () => {
@@ -64,6 +65,31 @@ describe("the same ids as the library", () => {
   });
 });
 
+test("from tokenizer.json, the same ids as the library", () => {
+  const { tokenizer, config } = huggingFaceSource;
+  const [a, b] = [libraryParts(tokenizer, config), libraryParts(tokenizer, config, false)];
+  expect(a.model).toBeInstanceOf(BytePairModel);
+  expect(b.model).not.toBeInstanceOf(BytePairModel);
+  for (const text of texts) {
+    expect(new TextTokenizer(a).encode(text)).toEqual(new TextTokenizer(b).encode(text));
+  }
+  expect([a.prefix, a.suffix, a.bos, a.eos]).toEqual([b.prefix, b.suffix, b.bos, b.eos]);
+});
+
+test("a tokenizer.json with unknown parts is left to the library", () => {
+  const json = huggingFaceSource.tokenizer as Record<string, object>;
+  const changes = [
+    { normalizer: { type: "Lowercase" } },
+    { pre_tokenizer: { type: "Split", pattern: { Regex: "a+" }, behavior: "Isolated" } },
+    { pre_tokenizer: { type: "ByteLevel", add_prefix_space: true } },
+    { model: { ...json.model, end_of_word_suffix: "</w>" } },
+  ];
+  for (const change of changes) {
+    const { model } = libraryParts({ ...json, ...change }, {});
+    expect(model).not.toBeInstanceOf(BytePairModel);
+  }
+});
+
 test("decode gives the text back", () => {
   const tokenizer = own("qwen35");
   for (const text of texts) {
@@ -73,7 +99,7 @@ test("decode gives the text back", () => {
 });
 
 test("every token has the library's bytes, and is found by its text", () => {
-  const [a, b] = [own("llama-bpe"), createTokenizer(huggingFaceSource)];
+  const [a, b] = [own("llama-bpe"), library("llama-bpe")];
   for (let token = 0; token < a.vocabularySize; token++) {
     expect(a.bytes(token)).toEqual(b.bytes(token));
     const text = Buffer.from(a.bytes(token)).toString();

@@ -1,9 +1,17 @@
 // Tokenizer: golden cases from tokenizer.json and from GGUF metadata, special tokens, bad sources.
 import { describe, expect, test } from "bun:test";
 import { createTokenizer } from "../../core/text/tokenizer.ts";
+import plugin from "../../plugins/gguf/index.ts";
 import { ggufSource, goldenCases, huggingFaceSource } from "./sources.ts";
 
-const sources = { "tokenizer.json": huggingFaceSource, "GGUF metadata": ggufSource };
+const file = new URL("../fixtures/gguf/tern-i2_s.gguf", import.meta.url).pathname;
+using model = await plugin.loaders![0]!.open(file);
+
+const sources = {
+  "tokenizer.json": huggingFaceSource,
+  "GGUF metadata": ggufSource,
+  "a GGUF file": model.tokenizer!,
+};
 
 for (const [name, source] of Object.entries(sources)) {
   describe(`tokenizer from ${name}`, () => {
