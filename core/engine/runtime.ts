@@ -34,6 +34,8 @@ export interface RuntimeOptions {
   readonly cacheTypeV?: KvTypeName;
   /** Ternary execution layout; default: the best of the chosen kernels. */
   readonly layout?: string;
+  /** Run ternary weights on the mapped file where a kernel can: starts at once, decodes slower. */
+  readonly mapped?: boolean;
   /** Forces one instruction set ("generic", "avx2", "avx512", "neon"). */
   readonly isa?: string;
   readonly weightScale?: "direct" | "inverse";
@@ -191,6 +193,7 @@ export function createRuntime(
   let loaded = 0;
   const weights = new WeightPacker(model, host, pool, kernels, {
     layout: options.layout,
+    mapped: options.mapped,
     progress: (bytes) => {
       loaded += bytes;
       options.progress?.(loaded, total);

@@ -6,8 +6,9 @@ import { floatView, u32View } from "../native/memory.ts";
 import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
 import type { Router, RouterShape } from "../plugin/router.ts";
 import type { Activation, NewActivation, Quantized, TapeBuilder } from "./builder.ts";
+import type { PackedExperts } from "./packed.ts";
 import type { Ref } from "./plan.ts";
-import type { PackedExperts, WeightPacker } from "./weights.ts";
+import type { WeightPacker } from "./weights.ts";
 
 const scaleBytes = 8;
 

@@ -7,8 +7,9 @@ import { addressOf } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
 import type { Activation, TapeBuilder } from "./builder.ts";
 import type { KernelTable } from "./kernels.ts";
+import type { PackedLinear } from "./packed.ts";
 import type { ActivationBuffer } from "./plan.ts";
-import type { PackedLinear, WeightPacker } from "./weights.ts";
+import type { WeightPacker } from "./weights.ts";
 
 /** Largest logits that the screened head gives for a row at most. */
 export const screenLimit = 64;

@@ -17,8 +17,9 @@ import {
 import { ExpertsRecorder } from "./experts.ts";
 import { type HeadMode, recordScreen, type ScreenedHead } from "./head.ts";
 import type { KernelTable } from "./kernels.ts";
+import type { PackedLinear } from "./packed.ts";
 import type { ActivationBuffer } from "./plan.ts";
-import type { PackedLinear, WeightPacker } from "./weights.ts";
+import type { WeightPacker } from "./weights.ts";
 
 const activations: Record<Gate | "none" | "softcap", number> = {
   none: 0,

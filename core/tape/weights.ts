@@ -6,6 +6,7 @@ import type { NativeEntry } from "../native/library.ts";
 import { addressOf } from "../native/memory.ts";
 import { NativeArena } from "./arena.ts";
 import type { KernelTable } from "./kernels.ts";
+import type { PackedExperts, PackedLinear, PackerOptions } from "./packed.ts";
 import {
   type Arrangement,
   blockRows,
@@ -20,37 +21,12 @@ import { decoded, stored } from "./stored.ts";
 /** Float matrices up to this size are checked for NaN and infinity at load. */
 const checkedBytes = 4 << 20;
 
-/** One or several linears of equal K in one packed matrix. */
-export interface PackedLinear {
-  readonly entry: NativeEntry;
-  readonly address: number;
-  readonly bytes: number;
-  /** f32 [n], or [n][k / group]. */
-  readonly scale: number;
-  /** f32 [n], 0 = none. */
-  readonly bias: number;
-  /** Packed rows, every part padded to a multiple of 16. */
-  readonly n: number;
-  readonly k: number;
-  readonly group: number;
-  /** Where each part's rows start in a stacked matrix, and how many it has. */
-  readonly parts: readonly { readonly row: number; readonly rows: number }[];
-}
-
-/** The same linear of every expert: packed matrices one after another, of equal size. */
-export interface PackedExperts extends PackedLinear {
-  readonly experts: number;
-  /** Bytes from one expert's weights, scales, biases to the next one's. */
-  readonly weightStride: number;
-  readonly scaleStride: number;
-  readonly biasStride: number;
-}
-
 export class WeightPacker extends NativeArena {
   readonly #model: Model;
   readonly #pool: Pool;
   readonly #kernels: KernelTable;
   readonly #layout: string | undefined;
+  readonly #mapped: boolean;
   readonly #progress: (bytes: number) => void;
 
   constructor(
@@ -58,13 +34,14 @@ export class WeightPacker extends NativeArena {
     host: Host,
     pool: Pool,
     kernels: KernelTable,
-    options: { layout?: string; progress?: (bytes: number) => void } = {},
+    options: PackerOptions = {},
   ) {
     super(host);
     this.#model = model;
     this.#pool = pool;
     this.#kernels = kernels;
     this.#layout = options.layout;
+    this.#mapped = options.mapped ?? false;
     this.#progress = options.progress ?? (() => {});
   }
 
@@ -79,7 +56,8 @@ export class WeightPacker extends NativeArena {
     if (!same) return false;
     const entries = new Set(names.map((name) => this.#entry(name)));
     if (entries.size > 1) return false;
-    if (!first.ternary) return this.#entry(names[0] ?? "").pack !== 0;
+    if (this.#entry(names[0] ?? "").pack === 0) return false;
+    if (!first.ternary) return true;
     const groups = new Set(names.map((name) => this.#scales(name, 0).group));
     return groups.size === 1;
   }
@@ -178,10 +156,12 @@ export class WeightPacker extends NativeArena {
   }
 
   #entry(name: string): NativeEntry {
-    // A library with a linear for this very storage format knows it best, unless a layout is asked for.
+    // A library with a linear for this very storage format knows it best, unless a layout is asked
+    // for. Ternary rows are run as they are stored only where memory matters more than speed.
     const { format, masters, ternary } = this.#model.tensor(name);
     const own = masters ? undefined : this.#kernels.find("linear", format);
-    if (own && (!ternary || this.#layout === undefined)) return own;
+    const suits = !ternary || (own?.pack === 0 ? this.#mapped : this.#layout === undefined);
+    if (own && suits) return own;
     return ternary ? this.#kernels.ternaryLayout(this.#layout) : this.#kernels.get("linear", "f16");
   }
 
@@ -195,9 +175,10 @@ export class WeightPacker extends NativeArena {
     const bytes = info.byteLength;
     const address = tensor.format === entry.format ? info.address : this.#halves(part);
     const bias = this.#packBias([parts], part.rows);
+    const { scale, group } = this.#packScales([parts], part.rows, k);
     this.#progress(bytes);
     const rows = [{ row: 0, rows: part.rows }];
-    return { entry, address, bytes, scale: 0, bias, n: part.rows, k, group: 0, parts: rows };
+    return { entry, address, bytes, scale, bias, n: part.rows, k, group, parts: rows };
   }
 
   /** Experts on their stored rows; a checkpoint's matrices, stored apart, are copied together. */
@@ -213,8 +194,10 @@ export class WeightPacker extends NativeArena {
     const rows = tensor.shape[1] ?? 0;
     const parts = Array.from({ length: experts }, (_, e) => this.#layOut(names, "stack", e));
     const bytes = tensor.parts.reduce((sum, part) => sum + part.byteLength, 0);
-    const address = tensor.parts.length === 1 ? (tensor.parts[0]?.address ?? 0) : this.#join(name);
-    const weightStride = bytes / experts;
+    const [first, second] = parts.map(([part]) => stored(this.#model, part as Part, k));
+    const joined = tensor.parts.length > 1 || !first || !second;
+    const address = joined ? this.#join(name) : first.address;
+    const weightStride = joined ? bytes / experts : second.address - first.address;
     if (tensor.format !== entry.format || !Number.isInteger(weightStride)) {
       throw new WrinkleFreeError(
         "unsupported",
@@ -222,20 +205,21 @@ export class WeightPacker extends NativeArena {
         { file: this.#model.path, tensor: name, hint: "Convert the model with -q f16." },
       );
     }
+    const { scale, group } = this.#packScales(parts, rows, k);
     this.#progress(bytes);
     return {
       entry,
       address,
       bytes,
-      scale: 0,
+      scale,
       bias: this.#packBias(parts, rows),
       n: rows,
       k,
-      group: 0,
+      group,
       parts: [{ row: 0, rows }],
       experts,
       weightStride,
-      scaleStride: 0,
+      scaleStride: scale === 0 ? 0 : rows * 4,
       biasStride: rows * 4,
     };
   }

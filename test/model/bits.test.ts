@@ -63,3 +63,14 @@ describe("the same bits for 1..3 threads, any chunk, any company", () => {
     );
   }
 });
+
+test("on the mapped file, without packing, too", async () => {
+  using packed = await openFixture(model);
+  const expected = hashOf(evaluate(packed, tokens));
+  for (const isa of process.arch === "x64" ? ["avx512", "avx2", "generic"] : ["neon"]) {
+    using mapped = await openFixture(model, { mapped: true, isa });
+    expect(mapped.tape.listing().some((line) => line.includes("linear i2_s"))).toBe(true);
+    for (const chunk of [1, 64])
+      expect(hashOf(evaluate(mapped, tokens, "all", chunk))).toBe(expected);
+  }
+}, 120_000);

@@ -97,6 +97,12 @@ describe("converted mixtures", () => {
     expect(hashOf(evaluate(runtime, tokens))).toBe(await hashOfModel("tern/moe-packed"));
   }, 30_000);
 
+  test("experts run on the mapped file, unpacked, with the same bits", async () => {
+    const file = await converted("tern/moe-packed", { quantize: "i2_s", embedding: "bf16" });
+    using runtime = await openFixture(file, { contextLength: 256, mapped: true });
+    expect(hashOf(evaluate(runtime, tokens))).toBe(await hashOfModel("tern/moe-packed"));
+  }, 30_000);
+
   test("float experts run on the file's rows", async () => {
     const file = await converted("tern/moe-packed", { quantize: "f16" });
     using runtime = await open(file);
