@@ -1,7 +1,10 @@
-// Measures a runtime: prefill, decode at depth, and batched decode, in medians of several runs.
+// Measures a runtime: prefill, decode at depth, batched decode; medians of runs between probe readings.
 import type { Runtime } from "../../core/index.ts";
+import type { Reading } from "./machine.ts";
+import { countExperts, decode, fillCache, prefill } from "./steps.ts";
+import type { Traffic, TrafficModel } from "./traffic.ts";
 
-/** One measured point. Times of `tokens` tokens in all. */
+/** One measured point. */
 export interface Measurement {
   readonly test: "prefill" | "decode";
   /** Tokens of one run, all sequences together. */
@@ -14,6 +17,12 @@ export interface Measurement {
   readonly tokensPerSecond: number;
   /** (slowest - fastest) / median of the runs' times. */
   readonly spread: number;
+  /** Median over the runs of (least time by the probes' readings around it) / (its time). */
+  readonly fractionOfBound: number;
+  /** Of one step (decode), or of the whole prompt. */
+  readonly traffic: Traffic;
+  /** Milliseconds of one step (decode), or of the whole prompt: median. */
+  readonly milliseconds: number;
 }
 
 export interface Plan {
@@ -25,130 +34,120 @@ export interface Plan {
   readonly steps: number;
 }
 
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] as number;
+/** A point of the plan: `run` does it once. */
+interface Point {
+  readonly test: Measurement["test"];
+  readonly tokens: number;
+  readonly depth: number;
+  readonly batch: number;
+  /** Steps that `traffic` is multiplied with to cover a run. */
+  readonly steps: number;
+  readonly traffic: Traffic;
+  readonly run: () => void;
 }
 
-/** Runs every point of the plan that fits the context; `report` hears of each as it is done. */
+/** Milliseconds of one run, and the readings before and after it. */
+export interface Sample {
+  readonly milliseconds: number;
+  readonly before: Reading;
+  readonly after: Reading;
+}
+
+/** Positions that the plan needs for one sequence. */
+export function contextOf(plan: Plan): number {
+  return Math.max(...plan.prefill, ...plan.depths.map((depth) => depth + plan.steps), 1);
+}
+
+/**
+ * Runs every point of the plan: prompts; one sequence at each depth; each batch at the first depth.
+ * `report` hears of each as it is done. Returns all probe readings along.
+ */
 export function measure(
   runtime: Runtime,
+  traffic: TrafficModel,
+  probe: () => Reading,
   plan: Plan,
   report: (result: Measurement) => void,
-): Measurement[] {
-  const results: Measurement[] = [];
-  const push = (result: Measurement): void => {
-    results.push(result);
+): { results: Measurement[]; readings: Reading[] } {
+  const readings: Reading[] = [];
+  fillCache(runtime);
+  const results = pointsOf(runtime, traffic, plan).map((point) => {
+    point.run();
+    let before = probe();
+    readings.push(before);
+    const samples = Array.from({ length: plan.repetitions }, (): Sample => {
+      const start = performance.now();
+      point.run();
+      const milliseconds = performance.now() - start;
+      const sample = { milliseconds, before, after: probe() };
+      before = sample.after;
+      readings.push(before);
+      return sample;
+    });
+    const result = summarize(point, samples);
     report(result);
-  };
-  for (const tokens of plan.prefill) {
-    if (tokens > runtime.contextLength) continue;
-    push(
-      summarize(
-        "prefill",
-        tokens,
-        0,
-        1,
-        times(plan, () => prefill(runtime, tokens)),
-      ),
-    );
-  }
-  for (const depth of plan.depths) {
-    for (const batch of plan.batches) {
-      if (depth + plan.steps > runtime.contextLength) continue;
-      if (depth > 0 && batch > 1) continue;
-      if (batch > runtime.tape.limits.maxSequences) continue;
-      const run = (): void => decode(runtime, depth, batch, plan.steps);
-      push(summarize("decode", plan.steps * batch, depth, batch, times(plan, run)));
-    }
-  }
-  return results;
-}
-
-function times(plan: Plan, run: () => void): number[] {
-  run();
-  return Array.from({ length: plan.repetitions }, () => {
-    const start = performance.now();
-    run();
-    return performance.now() - start;
+    return result;
   });
+  return { results, readings };
 }
 
-function summarize(
-  test: Measurement["test"],
-  tokens: number,
-  depth: number,
-  batch: number,
-  milliseconds: readonly number[],
-): Measurement {
-  const middle = median(milliseconds);
+function pointsOf(runtime: Runtime, traffic: TrafficModel, plan: Plan): Point[] {
+  const prompts = plan.prefill.map((tokens): Point => {
+    const run = (): void => prefill(runtime, tokens);
+    const shape = { tokens, depth: 0, batch: 1, steps: 1 };
+    return { test: "prefill", ...shape, traffic: traffic.prefill(tokens), run };
+  });
+  const [first = 0] = plan.depths;
+  const deep = plan.depths.slice(1).map((depth) => ({ depth, batch: plan.batches[0] ?? 1 }));
+  const decodes = [...plan.batches.map((batch) => ({ depth: first, batch })), ...deep].map(
+    ({ depth, batch }): Point => {
+      const { steps } = plan;
+      const experts = countExperts(runtime, depth, batch, steps);
+      return {
+        test: "decode",
+        tokens: steps * batch,
+        depth,
+        batch,
+        steps,
+        traffic: traffic.decode(batch, depth + steps / 2, experts),
+        run: () => decode(runtime, depth, batch, steps),
+      };
+    },
+  );
+  return [...prompts, ...decodes];
+}
+
+function summarize(point: Omit<Point, "run">, samples: readonly Sample[]): Measurement {
+  const { test, tokens, depth, batch, steps, traffic } = point;
+  const times = samples.map((sample) => sample.milliseconds);
+  const middle = median(times);
+  const whole = { bytes: traffic.bytes * steps, macs: traffic.macs * steps };
   return {
     test,
     tokens,
     depth,
     batch,
     tokensPerSecond: (1000 * tokens) / middle,
-    spread: (Math.max(...milliseconds) - Math.min(...milliseconds)) / middle,
+    spread: (Math.max(...times) - Math.min(...times)) / middle,
+    fractionOfBound: median(samples.map((sample) => fractionOfBound(whole, sample))),
+    traffic,
+    milliseconds: middle / steps,
   };
 }
 
-/** Reads a prompt of `tokens` in steps as large as the tape allows; logits of the last one. */
-export function prefill(runtime: Runtime, tokens: number): void {
-  const { maxRows } = runtime.tape.limits;
-  for (let at = 0; at < tokens; at += maxRows) {
-    const count = Math.min(maxRows, tokens - at);
-    const ids = Array.from(
-      { length: count },
-      (_, i) => ((at + i) * 7919 + 13) % runtime.vocabulary,
-    );
-    const last = at + count === tokens;
-    runtime.run({
-      sequences: [
-        {
-          tokens: ids,
-          position: at,
-          pages: pagesOf(runtime, 0, at + count),
-          logits: last ? [count - 1] : [],
-        },
-      ],
-    });
-  }
+/** The least time that reading and multiplying may take by the neighbouring readings, over the time. */
+export function fractionOfBound(traffic: Traffic, sample: Sample): number {
+  const { before, after, milliseconds } = sample;
+  const gbps = (before.readGbps + after.readGbps) / 2;
+  const gmacs = (before.int8Gmacs + after.int8Gmacs) / 2;
+  const least = Math.max(traffic.bytes / gbps, traffic.macs / gmacs) / 1e6;
+  return least / milliseconds;
 }
 
-/** Greedy steps of `batch` sequences from `depth` on, each feeding its token to the next. */
-export function decode(runtime: Runtime, depth: number, batch: number, steps: number): void {
-  const screened = runtime.topLimit > 0;
-  const tokens = Array.from({ length: batch }, (_, i) => (i * 31 + 5) % runtime.vocabulary);
-  for (let step = 0; step < steps; step++) {
-    const position = depth + step;
-    runtime.run(
-      {
-        sequences: tokens.map((token, s) => ({
-          tokens: [token],
-          position,
-          pages: pagesOf(runtime, s, position + 1),
-          logits: [0],
-        })),
-      },
-      screened ? 1 : "all",
-    );
-    for (let s = 0; s < batch; s++) {
-      tokens[s] = screened ? (runtime.largest(s).ids[0] as number) : largest(runtime.logits(s));
-    }
-  }
-}
-
-/** Pages of the s-th sequence; where the pool is small they overlap, which costs the same to read. */
-function pagesOf(runtime: Runtime, sequence: number, positions: number): number[] {
-  const count = Math.ceil(positions / runtime.pagePositions);
-  const first = (sequence * count) % Math.max(1, runtime.pages - count);
-  return Array.from({ length: count }, (_, i) => first + i);
-}
-
-function largest(logits: Float32Array): number {
-  let best = 0;
-  for (let i = 1; i < logits.length; i++) {
-    if ((logits[i] as number) > (logits[best] as number)) best = i;
-  }
-  return best;
+/** The middle value, or the mean of the two middle ones. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length / 2;
+  const [low, high] = [sorted[Math.ceil(half) - 1], sorted[Math.floor(half)]];
+  return ((low as number) + (high as number)) / 2;
 }

@@ -1,94 +1,136 @@
-// Runs `wrinklefree bench`: opens the model, measures or prints its tape, reports.
+// Runs `wrinklefree bench`: opens the model, measures it beside the machine's bounds, reports.
+import { renameSync, writeFileSync } from "node:fs";
 import {
   createRuntime,
+  type Model,
   modelOfFile,
-  openRuntime,
+  openModel,
+  type Registry,
   type Runtime,
-  type RuntimeOptions,
+  resolvePlugins,
 } from "../../core/index.ts";
+import { KvType, pagePositions } from "../../core/native/abi.ts";
+import { kvLayerBytes } from "../../core/native/kv.ts";
 import { createRegistry } from "../plugins.ts";
-
-import { decode, type Measurement, measure, prefill } from "./measure.ts";
+import { compare, comparisonTable, readReport } from "./compare.ts";
+import { Machine } from "./machine.ts";
+import { contextOf, type Measurement, measure, median, type Plan } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
-import { syntheticFile } from "./shapes.ts";
+import { type BenchReport, percent, resultLine, round, tableHead, tableRow } from "./report.ts";
+import { roofline } from "./roofline.ts";
+import { syntheticFile } from "./synthetic.ts";
+import { printTape } from "./tape.ts";
+import { TrafficModel } from "./traffic.ts";
 
 export async function runBench(options: BenchOptions): Promise<void> {
-  using runtime = await open(options);
-  if (options.tape) {
-    printTape(runtime, options.time ?? false);
-    return;
+  if (options.url !== undefined) {
+    const { runLoadTest } = await import("./http/run.ts");
+    return runLoadTest({ ...options, url: options.url });
   }
+  const plugins = await resolvePlugins(options.plugin ?? [], process.cwd());
+  const registry = await createRegistry(plugins);
+  if (options.load) {
+    const { runLoad } = await import("./load.ts");
+    return runLoad(options, registry);
+  }
+  const old = options.compare === undefined ? undefined : readReport(options.compare);
+  using runtime = await open(options, registry);
+  if (options.tape) return printTape(runtime, options.time ?? false);
+  const { report, results } = measureAll(options, registry, runtime);
+  if (options.svg !== undefined) {
+    const svg = roofline(report, results, `${nameOf(options, runtime)}, ${report.machine.cpu}`);
+    writeFileSync(`${options.svg}.part`, svg);
+    renameSync(`${options.svg}.part`, options.svg);
+  }
+  if (options.json) console.log(JSON.stringify(report));
+  if (!old) return;
+  const pairs = compare(old.results, report.results, options.tolerance);
+  (options.json ? console.error : console.log)(`\n${comparisonTable(pairs)}`);
+  if (pairs.some((pair) => pair.slower)) process.exitCode = 1;
+}
+
+function measureAll(
+  options: BenchOptions,
+  registry: Registry,
+  runtime: Runtime,
+): { report: BenchReport; results: Measurement[] } {
   const { info } = runtime;
-  if (!options.json) {
-    console.log(
-      `${info.name}: ${info.quantization} as ${info.layout}, ${info.isa}, ${info.threads} threads`,
-    );
-  }
-  const plan = {
+  const { threads } = info;
+  using machine = new Machine(registry, { isa: options.isa, threads });
+  const say = options.json ? (): void => {} : console.log;
+  say(`${info.name}: ${info.quantization} as ${info.layout}, ${info.isa}, ${threads} threads`);
+  say(`on ${machine.cpu}\n\n${tableHead}`);
+  const traffic = new TrafficModel(runtime, machine.host);
+  const { results, readings } = measure(
+    runtime,
+    traffic,
+    () => machine.read(),
+    planOf(options),
+    (result) => say(tableRow(result)),
+  );
+  const gbps = readings.map((reading) => reading.readGbps);
+  const gmacs = readings.map((reading) => reading.int8Gmacs);
+  say(`\nmachine: ${spread("read", gbps, "GB/s")}, ${spread("int8", gmacs, "GMAC/s")}`);
+  const own = { engine: "wrinklefree", shape: nameOf(options, runtime), threads };
+  const report: BenchReport = {
+    machine: {
+      cpu: machine.cpu,
+      isa: machine.isa,
+      read_gbps: round(median(gbps), 2),
+      int8_gmacs: round(median(gmacs), 1),
+    },
+    results: results.map((result) => resultLine(result, own)),
+  };
+  return { report, results };
+}
+
+function spread(what: string, values: readonly number[], unit: string): string {
+  const middle = median(values);
+  const range = (Math.max(...values) - Math.min(...values)) / middle;
+  return `${what} ${middle.toFixed(1)} ${unit} (spread ${percent(range)})`;
+}
+
+function nameOf(options: BenchOptions, runtime: Runtime): string {
+  return options.model === undefined ? options.shape : runtime.info.name;
+}
+
+function planOf(options: BenchOptions): Plan {
+  return {
     prefill: options.prefill,
     depths: options.depth,
     batches: options.batch,
     repetitions: options.repetitions,
     steps: options.steps,
   };
-  const results = measure(runtime, plan, (result) => {
-    if (!options.json) console.log(line(result));
-  });
-  if (options.json)
-    console.log(JSON.stringify({ engine: "wrinklefree", shape: info.name, results }));
 }
 
-function line(result: Measurement): string {
-  const what =
-    result.test === "prefill"
-      ? `prefill ${result.tokens}`
-      : `decode, depth ${result.depth}, batch ${result.batch}`;
-  const speed = result.tokensPerSecond.toFixed(1).padStart(8);
-  return `${what.padEnd(32)} ${speed} tokens/s  (spread ${(100 * result.spread).toFixed(0)} %)`;
-}
-
-function printTape(runtime: Runtime, timed: boolean): void {
-  const listing = runtime.tape.listing();
-  if (!timed) {
-    console.log(listing.join("\n"));
-    return;
-  }
-  const decoding = timesOf(runtime, () => decode(runtime, 0, 1, 8), 8);
-  const reading = timesOf(runtime, () => prefill(runtime, 128), 1);
-  console.log("   decode     prefill 128   op (microseconds a step)");
-  listing.forEach((text, i) => {
-    const [a, b] = [decoding[i] as number, reading[i] as number];
-    console.log(`${a.toFixed(1).padStart(9)} ${b.toFixed(1).padStart(12)}   ${text}`);
-  });
-}
-
-/** Microseconds of each op in one step. */
-function timesOf(runtime: Runtime, run: () => void, steps: number): number[] {
-  run();
-  runtime.tape.timed = true;
-  const before = runtime.tape.times().map((time) => time.nanoseconds);
-  run();
-  runtime.tape.timed = false;
-  const after = runtime.tape.times().map((time) => time.nanoseconds);
-  return after.map((value, i) => (value - (before[i] as number)) / 1000 / steps);
-}
-
-async function open(options: BenchOptions): Promise<Runtime> {
-  const registry = await createRegistry();
-  const own: Omit<RuntimeOptions, "model"> = {
-    contextLength: options.ctxSize,
+async function open(options: BenchOptions, registry: Registry): Promise<Runtime> {
+  const contextLength = options.ctxSize ?? contextOf(planOf(options));
+  const model = options.model
+    ? await openModel(options.model, registry)
+    : modelOfFile(syntheticFile(options.shape, contextLength), registry);
+  const own = {
+    contextLength,
     threads: options.threads,
     isa: options.isa,
     layout: options.layout,
     head: options.head,
     maxSequences: Math.max(1, ...options.batch),
+    kvMemory: cacheBytes(options, model, contextLength),
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
   };
-  if (options.model) return openRuntime({ ...own, model: options.model }, registry);
-  return createRuntime(
-    modelOfFile(syntheticFile(options.shape, options.ctxSize), registry),
-    own,
-    registry,
-  );
+  return createRuntime(model, own, registry);
+}
+
+/** Bytes of KV pages for the largest point: one whole context, or a batch at the first depth. */
+function cacheBytes(options: BenchOptions, model: Model, contextLength: number): number {
+  const { layers, kvHeads, headDim } = model.hyperparameters;
+  const [k, v] = [options.cacheTypeK, options.cacheTypeV].map((type) =>
+    type === "q8_0" ? KvType.i8 : KvType.f16,
+  ) as [number, number];
+  const pages = (positions: number): number => Math.ceil(positions / pagePositions);
+  const together = Math.max(...options.batch) * pages((options.depth[0] ?? 0) + options.steps);
+  const pageBytes = layers * kvLayerBytes(kvHeads, headDim, k, v);
+  return Math.max(pages(contextLength), together) * pageBytes;
 }

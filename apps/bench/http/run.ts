@@ -1,0 +1,2 @@
+// TODO
+export async function runLoadTest(_o: unknown): Promise<void> {}

@@ -1,0 +1,2 @@
+// TODO
+export async function runLoad(_o: unknown, _r: unknown): Promise<void> {}
