@@ -60,7 +60,7 @@ pub const Part = struct {
     }
 
     /// Writes columns of one block (two with a gate) of one row from sums over code = trit + 1.
-    inline fn finish(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
+    pub inline fn finish(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
         const extra: dot.Total = @splat(part.scale(row).sum);
         part.finishExact(block, row, .{ sums[0] - extra, sums[1] - extra });
     }

@@ -2,6 +2,7 @@
 const abi = @import("../abi.zig");
 const dot = @import("../linear/dot.zig");
 const float = @import("../linear/float.zig");
+const raw = @import("../linear/raw.zig");
 const t2 = @import("../linear/t2.zig");
 const t5 = @import("../linear/t5.zig");
 const Ternary = @import("../linear/ternary.zig").Ternary;
@@ -33,6 +34,8 @@ pub const entries = [_]abi.Entry{
     ternary(t2, 20),
     // A fifth fewer bytes; worth it where a byte shuffle decodes them.
     ternary(t5, if (dot.has_byte_permute) 30 else 10),
+    // No pack: its weights are the file's own bytes.
+    .{ .op = "linear", .format = "i2_s", .run = &raw.run, .units = &raw.units, .input = .i8_row },
     entry("f32", float.Float(.f32), .f32, 10),
     entry("f16", float.Float(.f16), .f32, 10),
     entry("bf16", float.Float(.bf16), .f32, 10),

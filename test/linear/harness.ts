@@ -65,14 +65,22 @@ export function packed(native: Native, pool: Pool, entry: NativeEntry, c: Linear
   return region;
 }
 
-/** Outputs of a case on one entry: [rows][n] (or [rows][n / 2] with a gate). */
+/** A native copy of bytes that a layout reads as they are. */
+function copied(native: Native, bytes: Uint8Array) {
+  const region = native.host.alloc(bytes.byteLength);
+  native.host.copy(region.address, addressOf(bytes), bytes.byteLength);
+  return region;
+}
+
+/** Outputs of a case on one entry (from `raw` weights where it packs none): [rows][n] (or [rows][n / 2] with a gate). */
 export function runLinear(
   native: Native,
   pool: Pool,
   entry: NativeEntry,
   c: LinearCase,
+  raw?: Uint8Array,
 ): Float32Array {
-  using weight = packed(native, pool, entry, c);
+  using weight = raw ? copied(native, raw) : packed(native, pool, entry, c);
   const { values, stride } = activations(c);
   const scales = rowScales(c);
   const gate = gates[c.gate ?? "none"];

@@ -1,6 +1,7 @@
 // Every linear layout on every instruction set gives the oracle's bits, whatever shape and threads.
 import { afterAll, describe, expect, test } from "bun:test";
 import type { Pool } from "../../core/native/host.ts";
+import formats from "../../plugins/formats/index.ts";
 import { floatCase, type Options, ternaryCase } from "./cases.ts";
 import { natives, runLinear } from "./harness.ts";
 import { type LinearCase, linear } from "./oracle.ts";
@@ -167,4 +168,31 @@ describe("float", () => {
       }
     }
   });
+});
+
+test("ternary straight from the bytes of an i2_s file", () => {
+  const quantizer = formats.quantizers?.find((q) => q.format === "i2_s");
+  for (const [n, k] of [
+    [1, 128],
+    [20, 256],
+    [100, 2560],
+    [70, 640],
+  ] as const) {
+    for (const rows of [1, 2, 3, 4, 5, 9, 33]) {
+      for (const inputs of ["random", "low"] as const) {
+        const c = ternaryCase(n, k, rows, n + rows, { inputs, extras: true, multiplier: 0.3 });
+        const values = Float32Array.from(c.weights, (t) => t * 0.5);
+        // One scale a tensor needs one value that is not zero.
+        values[0] = 0.5;
+        const weights = Int8Array.from(values, (v) => v * 2);
+        const wanted = bitsOf(linear({ ...c, weights }));
+        const bytes = quantizer!.encode(values, [n, k]).bytes;
+        for (const [isa, native] of natives) {
+          const entry = native.find("linear", "i2_s")!;
+          const found = bitsOf(runLinear(native, poolOf(isa, 3), entry, c, bytes));
+          expect(found).toEqual(wanted);
+        }
+      }
+    }
+  }
 });

@@ -22,11 +22,17 @@ function packJob(format: string, c: LinearCase, out: Uint8Array): TestOp {
   return { op: "linear", format, struct: "PackJob", args: whole };
 }
 
-function outputs(library: TestLibrary, format: string, c: LinearCase): Float32Array {
+/** Outputs; weights are packed first, or are `raw` bytes that the layout reads as they are. */
+function outputs(
+  library: TestLibrary,
+  format: string,
+  c: LinearCase,
+  raw?: Uint8Array,
+): Float32Array {
   const { values, stride } = activations(c);
   const gate = gates[c.gate ?? "none"];
   const columns = gate === 0 ? c.n : c.n / 2;
-  const weight = roomFor(c.n, c.k);
+  const weight = raw ?? roomFor(c.n, c.k);
   const out = new Float32Array(c.rows * columns);
   const run: TestOp = {
     op: "linear",
@@ -51,7 +57,8 @@ function outputs(library: TestLibrary, format: string, c: LinearCase): Float32Ar
       qBlock: c.qBlock ?? 0,
     },
   };
-  runOps(library, [packJob(format, c, weight), run], stepOf(c.rows), 2);
+  const ops = raw ? [run] : [packJob(format, c, weight), run];
+  runOps(library, ops, stepOf(c.rows), 2);
   return out;
 }
 
@@ -73,6 +80,16 @@ for (const library of emulated) {
       for (const format of ["t2", "t5"]) {
         expect(bits(outputs(library, format, c))).toEqual(bits(linear(c)));
       }
+    }
+  });
+
+  test(`${library.isa}: ternary straight from i2_s bytes`, () => {
+    const quantizer = formats.quantizers?.find((q) => q.format === "i2_s");
+    for (const rows of [1, 6]) {
+      const c = ternaryCase(36, 2048, rows, 3, { inputs: "low", extras: true });
+      const values = Float32Array.from(c.weights, (t) => t * 0.5);
+      const bytes = quantizer!.encode(values, [c.n, c.k]).bytes.slice();
+      expect(bits(outputs(library, "i2_s", c, bytes))).toEqual(bits(linear(c)));
     }
   });
 
