@@ -19,6 +19,7 @@ import {
   untouched,
   type Weights,
 } from "./linear.ts";
+import type { MakeValues } from "./quantizer.ts";
 import { checkUnpack } from "./unpack.ts";
 
 export interface KernelTestOptions {
@@ -26,6 +27,8 @@ export interface KernelTestOptions {
   readonly plugins: readonly Plugin[];
   /** Numbers of threads to run with. Default 1, 2, 3. */
   readonly threads?: readonly number[];
+  /** Makes values of a ternary format that cannot hold every pattern; as for `testQuantizer`. */
+  readonly values?: MakeValues;
 }
 
 /** What was compared, so that a test can insist on it. */
@@ -79,6 +82,7 @@ export function testKernel(kernel: Kernel, options: KernelTestOptions): KernelRe
     throw new WrinkleFreeError("plugin", `kernel ${kernel.name}: it has no linear and no unpack`);
   }
   const test: Test = {
+    values: options.values,
     kernel: kernel.name,
     host: native.host,
     registry,
@@ -88,15 +92,14 @@ export function testKernel(kernel: Kernel, options: KernelTestOptions): KernelRe
   for (const entry of linear) checkLinear(test, entry);
   for (const entry of unpack) {
     const format = registry.quantizer(entry.format);
-    test.comparisons += checkUnpack(native, entry, format, test.threads, (what) =>
-      fail(test, entry, what),
-    );
+    test.comparisons += checkUnpack(native, entry, format, test, (what) => fail(test, entry, what));
   }
   const formats = (entries: readonly NativeEntry[]) => entries.map((entry) => entry.format);
   return { linear: formats(linear), unpack: formats(unpack), comparisons: test.comparisons };
 }
 
 interface Test {
+  readonly values: MakeValues | undefined;
   readonly kernel: string;
   readonly host: Host;
   readonly registry: Registry;
@@ -121,7 +124,7 @@ function checkLinear(test: Test, entry: NativeEntry): void {
     const groups = layout && k % 64 === 0 ? [0, 64] : [0];
     for (const group of groups) {
       const weights = quantizer
-        ? storedWeights(quantizer, n, k, random)
+        ? storedWeights(quantizer, n, k, random, test.values)
         : ternaryWeights(n, k, group, random);
       checkWeights(test, entry, weights, random);
     }
@@ -147,14 +150,21 @@ function ternaryWeights(n: number, k: number, group: number, random: Random): We
 }
 
 /** Weights as the format's `decode` gives them: trits and scales of a ternary one, else floats. */
-function storedWeights(quantizer: Quantizer, n: number, k: number, random: Random): Weights {
+function storedWeights(
+  quantizer: Quantizer,
+  n: number,
+  k: number,
+  random: Random,
+  make: MakeValues | undefined,
+): Weights {
   const shape = [n, k];
   const dense = Float32Array.from({ length: n * k }, () => random.double() * 2 - 1);
   if (!quantizer.ternary) {
     const values = quantizer.decode(quantizer.encode(dense, shape), shape);
     return { n, k, values, scales: new Float32Array(0), group: 0 };
   }
-  const trits = dense.map((value) => Math.round(value) * 0.5);
+  const trits =
+    make?.(shape, 0.5, () => random.double()) ?? dense.map((value) => Math.round(value) * 0.5);
   const values = quantizer.decode(quantizer.encode(trits, shape), shape);
   const scale = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   const scales = new Float32Array(n).fill(scale);

@@ -11,7 +11,14 @@ export interface QuantizerTestOptions {
    * of a four-bit format.
    */
   readonly tolerance?: number;
+  /**
+   * Makes random values of a ternary format that cannot hold every pattern (a sparse one): each is
+   * 0, `scale` or -`scale`; `uniform` gives numbers in [0, 1).
+   */
+  readonly values?: MakeValues;
 }
+
+export type MakeValues = (shape: Shape, scale: number, uniform: () => number) => Float32Array;
 
 const standardShapes: readonly Shape[] = [
   [4, 32],
@@ -49,17 +56,17 @@ export function testQuantizer(quantizer: Quantizer, options: QuantizerTestOption
   const type = quantizer.ggufType;
   if (type !== undefined && !(Number.isInteger(type) && type >= 0)) fail("ggufType is no id");
   const random = new Random(7);
+  const uniform = () => random.double();
+  const make = options.values ?? ternaryValues;
   let fitting = 0;
   for (const shape of [...standardShapes, ...(options.shapes ?? [])]) {
     if (!accepts(quantizer, shape, fail)) continue;
     fitting++;
     for (const scale of quantizer.ternary ? scales : [1]) {
-      const values = quantizer.ternary
-        ? ternaryValues(shape, scale, random)
-        : floatValues(shape, random);
+      const values = quantizer.ternary ? make(shape, scale, uniform) : floatValues(shape, random);
       checkRoundTrip(quantizer, shape, values, options.tolerance ?? 0.13, fail);
     }
-    if (quantizer.ternary) checkTrits(quantizer, shape, random, fail);
+    if (quantizer.ternary) checkTrits(quantizer, shape, make(shape, 0.75, uniform), fail);
   }
   if (fitting === 0) fail("it accepts none of the shapes tried");
 }
@@ -82,11 +89,10 @@ function accepts(quantizer: Quantizer, shape: Shape, fail: Fail): boolean {
   }
 }
 
-function ternaryValues(shape: Shape, scale: number, random: Random): Float32Array {
+function ternaryValues(shape: Shape, scale: number, uniform: () => number): Float32Array {
   // A first value other than 0 in each run of 16, so that every group states its scale.
   return Float32Array.from({ length: count(shape) }, (_, i) => {
-    const trit =
-      i % 16 === 0 ? (random.double() < 0.5 ? -1 : 1) : Math.floor(random.double() * 3) - 1;
+    const trit = i % 16 === 0 ? (uniform() < 0.5 ? -1 : 1) : Math.floor(uniform() * 3) - 1;
     return trit === 0 ? 0 : trit * scale;
   });
 }
@@ -152,8 +158,7 @@ function checkTruncated(quantizer: Quantizer, shape: Shape, data: TensorData, fa
 }
 
 /** `unpack`, `pack` and `scales` must say the same as `decode`. */
-function checkTrits(quantizer: Quantizer, shape: Shape, random: Random, fail: Fail): void {
-  const values = ternaryValues(shape, 0.75, random);
+function checkTrits(quantizer: Quantizer, shape: Shape, values: Float32Array, fail: Fail): void {
   const data = quantizer.encode(values, shape);
   const unpacked = quantizer.ternary?.unpack?.(data, shape);
   if (!unpacked) return;

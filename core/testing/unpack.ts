@@ -4,6 +4,7 @@ import { addressOf, bytesView } from "../native/memory.ts";
 import type { Native } from "../native/select.ts";
 import type { Quantizer } from "../plugin/quantizer.ts";
 import { Random } from "../sampling/random.ts";
+import type { MakeValues } from "./quantizer.ts";
 
 const shapes: readonly (readonly [rows: number, k: number])[] = [
   [4, 128],
@@ -24,7 +25,7 @@ export function checkUnpack(
   native: Native,
   entry: NativeEntry,
   quantizer: Quantizer,
-  threads: readonly number[],
+  options: { readonly threads: readonly number[]; readonly values: MakeValues | undefined },
   fail: (what: string) => never,
 ): number {
   const layout = native.find("linear", quantizer.ternary ? "t2" : "f32");
@@ -39,14 +40,16 @@ export function checkUnpack(
       continue;
     }
     compared++;
-    const values = Float32Array.from({ length: rows * k }, () =>
-      quantizer.ternary ? ((random.uint32() % 3) - 1) * 0.25 : random.double() * 2 - 1,
-    );
+    const any = () =>
+      quantizer.ternary ? ((random.uint32() % 3) - 1) * 0.25 : random.double() * 2 - 1;
+    const values =
+      options.values?.(shape, 0.25, () => random.double()) ??
+      Float32Array.from({ length: rows * k }, any);
     const stored = quantizer.encode(values, shape);
     const decoded = quantizer.decode(stored, shape);
     const plain = quantizer.ternary ? Int8Array.from(decoded, Math.sign) : decoded;
     const want = packed(native, layout, plain, 0, rows, k, 1);
-    for (const count of threads) {
+    for (const count of options.threads) {
       const got = packed(native, layout, stored.bytes, entry.unpack, rows, k, count);
       if (got === undefined) return fail(`it calls valid codes invalid ([${shape}])`);
       const at = got.findIndex((byte, i) => byte !== want![i]);

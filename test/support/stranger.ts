@@ -12,11 +12,13 @@ export interface Result {
   readonly error: string;
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /** Runs a program to its end. */
 export async function run(
   command: readonly string[],
   cwd: string,
-  environment: Readonly<Record<string, string>> = {},
+  environment: Environment = {},
 ): Promise<Result> {
   const env = { ...process.env, NO_COLOR: "1", ...environment };
   const child = Bun.spawn([...command], { cwd, env, stdout: "pipe", stderr: "pipe" });
@@ -29,8 +31,12 @@ export async function run(
 }
 
 /** Like `run`, but throws with the program's output where it fails. */
-export async function must(command: readonly string[], cwd: string): Promise<string> {
-  const { code, out, error } = await run(command, cwd);
+export async function must(
+  command: readonly string[],
+  cwd: string,
+  environment: Environment = {},
+): Promise<string> {
+  const { code, out, error } = await run(command, cwd, environment);
   if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}\n${out}\n${error}`);
   return out;
 }
@@ -66,7 +72,7 @@ export async function buildLibrary(source: string, library: string): Promise<voi
   const include = `-I${join(root, "kernels-zig/include")}`;
   const flags = ["-O2", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"];
   const command = [zig(), "cc", ...flags, include, source, "-o", library, "-lm"];
-  const { code, error } = await run(command, root, zigEnvironment() as Record<string, string>);
+  const { code, error } = await run(command, root, zigEnvironment());
   if (code !== 0) throw new Error(`${source} does not compile:\n${error}`);
 }
 
@@ -75,10 +81,10 @@ export class Stranger {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), "wf-stranger-")));
 
   /** Packs the plugins in `folders` and installs them together with our own packages. */
-  async install(folders: readonly string[]): Promise<void> {
+  async install(folders: readonly string[], environment: Environment = {}): Promise<void> {
     const tarballs = [...(await ownPackages())];
     for (const folder of folders) {
-      const out = await must([process.execPath, "pm", "pack", "--quiet"], folder);
+      const out = await must([process.execPath, "pm", "pack", "--quiet"], folder, environment);
       tarballs.push(join(folder, out.trim().split("\n").at(-1)!));
     }
     const entries = await Promise.all(tarballs.map(async (path) => [await nameOf(path), path]));
@@ -105,7 +111,12 @@ export class Stranger {
     void read(child.stdout);
     void read(child.stderr);
     const url = () => /http:\/\/127\.0\.0\.1:\d+/.exec(text)?.[0];
-    const ready = async () => url() !== undefined && (await fetch(`${url()}/health`)).ok;
+    const health = () =>
+      fetch(`${url()}/health`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    const ready = async () => url() !== undefined && (await health());
     while (!(await ready())) {
       if (child.exitCode !== null)
         throw new Error(`the server ended with ${child.exitCode}\n${text}`);
