@@ -9,6 +9,7 @@ import { badField, HttpError } from "./errors.ts";
  */
 export async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {
   const text = await readText(request, limit);
+  checkDepth(text);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -20,6 +21,28 @@ export async function readJson(request: Request, limit: number): Promise<Record<
     throw new HttpError("invalid_request_error", "The body must be a JSON object.");
   }
   return value as Record<string, unknown>;
+}
+
+/** Levels of lists and objects in each other; recursive readers get no deeper ones to see. */
+const deepest = 128;
+
+/** Throws 400 for JSON that is nested past any use, before anything walks through it. */
+function checkDepth(text: string): void {
+  let depth = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (inString) {
+      if (unit === 0x5c) i++;
+      else if (unit === 0x22) inString = false;
+    } else if (unit === 0x22) inString = true;
+    else if (unit === 0x5b || unit === 0x7b) {
+      if (++depth > deepest) {
+        const message = `The body is nested more than ${deepest} levels deep.`;
+        throw new HttpError("invalid_request_error", message);
+      }
+    } else if (unit === 0x5d || unit === 0x7d) depth--;
+  }
 }
 
 async function readText(request: Request, limit: number): Promise<string> {

@@ -1,7 +1,7 @@
 // What the generated text must match: a grammar, a JSON schema, an expression or a list of choices.
 import { Type } from "@sinclair/typebox";
 import { checkConstraint, type GenerateRequest, WrinkleFreeError } from "../../core/index.ts";
-import { badField } from "./errors.ts";
+import { badField, sentences } from "./errors.ts";
 
 export type Constraint = NonNullable<GenerateRequest["constraint"]>;
 
@@ -96,7 +96,7 @@ function checked(param: string, constraint: Constraint): Constraint {
     return constraint;
   } catch (error) {
     if (!(error instanceof WrinkleFreeError) || error.code !== "bad_request") throw error;
-    throw badField(param, error.hint ? `${error.message}. ${error.hint}` : error.message);
+    throw badField(param, sentences(error.message, error.hint));
   }
 }
 

@@ -100,12 +100,19 @@ export function toHttpError(error: unknown): HttpError {
 
 function fromWrinkleFree(error: WrinkleFreeError): HttpError {
   const type = typeOf[error.code];
-  const hint = error.hint && type !== "exceed_context_size_error" ? ` ${error.hint}` : "";
-  return new HttpError(type, error.message + hint, {
+  const hint = type === "exceed_context_size_error" ? undefined : error.hint;
+  return new HttpError(type, sentences(error.message, hint), {
     param: error.details.field,
     extra: error.details.extra,
     ...(type === "rate_limit_error" && { headers: { "retry-after": "1" } }),
   });
+}
+
+/** A message and its hint as one text. */
+export function sentences(message: string, hint: string | undefined): string {
+  if (!hint) return message;
+  const end = /[.!?]$/.test(message) ? "" : ".";
+  return `${message}${end} ${hint.charAt(0).toUpperCase()}${hint.slice(1)}`;
 }
 
 /** The JSON response of an error. */

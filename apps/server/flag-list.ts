@@ -201,6 +201,11 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "tokens that prompt lookup proposes at most; the text stays the same",
       },
       {
+        flags: "--mmap",
+        env: "MMAP",
+        text: "run weights from the file where that is possible: less memory, slower",
+      },
+      {
         flags: "--isa <name>",
         env: "ISA",
         choices: ["generic", "avx2", "avx512", "neon"],
@@ -256,6 +261,8 @@ export const flagGroups: readonly FlagGroup[] = [
 
 /** llama-server's and SGLang's other spellings; commander knows one-letter short flags only. */
 export const spellings: Readonly<Record<string, string>> = {
+  "--queue-limit": "--queue",
+  "--max-queue": "--queue",
   "-np": "--parallel",
   "-hf": "--hf-repo",
   "-hfr": "--hf-repo",
@@ -282,7 +289,6 @@ export const ignoredFlags: readonly string[] = [
   "--warmup",
   "--no-warmup",
   "--mlock",
-  "--mmap",
   "--no-mmap",
   "-kvu",
   "--kv-unified",

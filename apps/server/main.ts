@@ -97,6 +97,7 @@ async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Prom
     kvMemory: flags.kvMemory,
     cacheTypeK: flags.cacheTypeK,
     cacheTypeV: flags.cacheTypeV,
+    mapped: flags.mmap,
     isa: flags.isa,
     layout: flags.layout,
     engine: {

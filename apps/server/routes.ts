@@ -10,6 +10,7 @@ import { modelRoutes } from "./routes/models.ts";
 import { ollamaRoutes } from "./routes/ollama.ts";
 import { chatRoutes } from "./routes/openai-chat.ts";
 import { completionRoutes } from "./routes/openai-completions.ts";
+import { pageRoutes } from "./routes/page.ts";
 import { responseRoutes } from "./routes/responses.ts";
 import { sglangRoutes } from "./routes/sglang.ts";
 import { sglangStateRoutes } from "./routes/sglang-state.ts";
@@ -29,6 +30,7 @@ const factories: readonly RouteFactory[] = [
   ollamaRoutes,
   sglangRoutes,
   sglangStateRoutes,
+  pageRoutes,
   missingRoutes,
 ];
 

@@ -38,6 +38,7 @@ export interface ServeFlags {
   cacheTypeK: "f16" | "q8_0";
   cacheTypeV: "f16" | "q8_0";
   draftMax: number;
+  mmap?: boolean;
   isa?: string;
   layout?: string;
   nPredict: number;

@@ -10,8 +10,8 @@ import type { Framing } from "./stream.ts";
 export interface Limits {
   /** Bytes of a request body. */
   readonly bodyBytes: number;
-  /** Sequences of one prompt (`n`). */
-  readonly choices: number;
+  /** Sequences of one request: its prompts times `n`. */
+  readonly sequences: number;
   /** Alternatives with each token. */
   readonly logprobs: number;
   readonly stopStrings: number;
@@ -19,7 +19,7 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   bodyBytes: 16 * 1024 * 1024,
-  choices: 128,
+  sequences: 1024,
   logprobs: 100,
   stopStrings: 64,
 };
@@ -97,6 +97,14 @@ export function findModel(server: ServerState, name?: string): ServedModel {
     param: "model",
     extra: { model: name },
   });
+}
+
+/** Checks how many sequences a request starts: its prompts times its choices. */
+export function checkSequences(server: ServerState, prompts: number, choices: number): void {
+  const { sequences } = server.settings.limits;
+  if (prompts * choices <= sequences) return;
+  const message = `${prompts} prompts of ${choices} answers are more than ${sequences} sequences.`;
+  throw badField("n", message);
 }
 
 /** Checks a list's length against a limit. */

@@ -224,6 +224,18 @@ const single: BadRequest[] = [
     body: { text: ["a", "b"], sampling_params: [{}] },
     param: "sampling_params",
   },
+  { path: "/completion", body: { prompt: Array(200).fill("a"), n: 100 }, param: "n" },
+  { path: "/v1/completions", body: { prompt: Array(200).fill("a"), n: 100 }, param: "n" },
+  {
+    path: "/completion",
+    body: `{"prompt":${"[".repeat(90000)}1${"]".repeat(90000)}}`,
+    param: null,
+  },
+  {
+    path: "/v1/chat/completions",
+    body: `{"messages":[],"json_schema":${'{"a":'.repeat(50000)}1${"}".repeat(50000)}}`,
+    param: null,
+  },
   { path: "/v1/nothing", body: {}, param: null, status: 404 },
   { path: "/health", body: {}, param: null, status: 405 },
 ];

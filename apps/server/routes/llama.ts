@@ -8,7 +8,6 @@ import {
   type Generation,
   type GenerationEvent,
 } from "../completion.ts";
-import { badField } from "../errors.ts";
 import { completeAll, generateAll } from "../generation.ts";
 import type { ServedModel } from "../model.ts";
 import { promptSchema, readPrompts } from "../prompts.ts";
@@ -20,7 +19,7 @@ import {
   readLogprobCount,
   samplingOptions,
 } from "../schema.ts";
-import { type Call, findModel } from "../state.ts";
+import { type Call, checkSequences, findModel } from "../state.ts";
 import { sseData } from "../stream.ts";
 import { tokenProbabilities } from "../tokens.ts";
 import { logFields, timingsOf } from "../usage.ts";
@@ -85,10 +84,8 @@ async function complete(call: Call<Body>): Promise<Response> {
   const shared = readGeneration(call.server, body, model);
   const probs = readLogprobCount("n_probs", body.n_probs, call.server.settings.limits.logprobs);
   const n = body.n_cmpl ?? body.n ?? 1;
-  if (n > call.server.settings.limits.choices) {
-    throw badField("n", `Field 'n' must be at most ${call.server.settings.limits.choices}.`);
-  }
   const { prompts, list } = readPrompts(model.tokenizer, body.prompt);
+  checkSequences(call.server, prompts.length, n);
   const generations = prompts.flatMap((prompt) =>
     choices(
       {

@@ -20,7 +20,7 @@ import type { ServedModel } from "../model.ts";
 import { promptSchema, readPrompts } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
 import { bodySchema, type GenerationBody, readGeneration, readLogprobCount } from "../schema.ts";
-import { type Call, findModel } from "../state.ts";
+import { type Call, checkSequences, findModel } from "../state.ts";
 import { sseData, sseDone } from "../stream.ts";
 import { logFields, timingsOf, usageOf } from "../usage.ts";
 import { fingerprint } from "../version.ts";
@@ -98,6 +98,7 @@ async function complete(call: Call<Body>): Promise<Response> {
   const { prompts } = readPrompts(model.tokenizer, body.prompt, {
     addSpecial: body.add_special_tokens,
   });
+  checkSequences(call.server, prompts.length, candidates);
   const shared = readGeneration(call.server, body, model);
   const count = readCount(call);
   const logprobs = count ?? (candidates > n ? 0 : undefined);

@@ -15,7 +15,7 @@ import {
   readGeneration,
   readLogprobCount,
 } from "../schema.ts";
-import { type Call, findModel } from "../state.ts";
+import { type Call, checkSequences, findModel } from "../state.ts";
 import { sseData, sseDone } from "../stream.ts";
 import { finiteLogprob, pieceText } from "../tokens.ts";
 import { logFields } from "../usage.ts";
@@ -198,6 +198,7 @@ function readItems(
       promptLogprobs: start === undefined ? undefined : top,
     };
     const id = at(body.rid, i, "rid") ?? call.id;
+    checkSequences(server, prompts.length, params.n ?? 1);
     return choices(generation, params.n ?? 1).map((generation, choice) => ({
       id: choice === 0 && i === 0 ? id : `${id}-${i}-${choice}`,
       generation,
