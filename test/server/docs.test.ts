@@ -1,0 +1,19 @@
+// docs/SERVER.md names the routes that there are, and no others.
+import { expect, test } from "bun:test";
+import { readFile } from "node:fs/promises";
+import { createRegistry } from "../../apps/plugins.ts";
+import { allRoutes } from "../../apps/server/routes.ts";
+
+test("the documented routes are the server's", async () => {
+  const text = await readFile("docs/SERVER.md", "utf8");
+  const table = text.slice(text.indexOf("## Routes"), text.indexOf("Aliases ("));
+  const documented = new Set(
+    [...table.matchAll(/`((?:GET|POST|DELETE) \/\S*)`/g)].map((m) => m[1]!),
+  );
+  const routes = allRoutes((await createRegistry()).samplers);
+  const known = new Set(routes.flatMap(({ method, paths }) => paths.map((p) => `${method} ${p}`)));
+  expect([...documented].filter((name) => !known.has(name))).toEqual([]);
+  const pages = routes.filter((route) => route.tag !== "page");
+  const missing = pages.filter(({ method, paths }) => !documented.has(`${method} ${paths[0]}`));
+  expect(missing.map(({ method, paths }) => `${method} ${paths[0]}`)).toEqual([]);
+});
