@@ -3,7 +3,7 @@ import type { TObject } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { BodyCheck, readJson } from "./body.ts";
 import { errorResponse, HttpError, toHttpError } from "./errors.ts";
-import { checkKey, checkOrigin, corsHeaders, preflight } from "./guard.ts";
+import { checkKey, checkOrigin, corsHeaders, preflight, tenantOf } from "./guard.ts";
 import type { Route } from "./route.ts";
 import { normalizeSampling } from "./schema.ts";
 import type { Call, ServerState } from "./state.ts";
@@ -54,6 +54,7 @@ async function answer(
   const call = new RequestCall(server, context);
   let response: Response;
   try {
+    if (server.activity.draining) throw shuttingDown();
     checkOrigin(server.settings, request);
     if (!route.public) checkKey(server.settings, request);
     if (check) call.body = await readBody(server, route, check, request);
@@ -66,6 +67,11 @@ async function answer(
     "x-request-id": call.id,
     ...corsHeaders(server.settings, request),
   });
+}
+
+function shuttingDown(): HttpError {
+  const headers = { "retry-after": "5", connection: "close" };
+  return new HttpError("unavailable_error", "The server is shutting down.", { headers });
 }
 
 /** The request in progress, as the routes see it. */
@@ -84,12 +90,14 @@ class RequestCall implements Call {
 
   constructor(server: ServerState, { request, params = {} }: Context) {
     const url = new URL(request.url);
-    this.server = server;
+    const tenant = server.settings.isolateCache ? tenantOf(request) : undefined;
+    this.server = tenant === undefined ? server : { ...server, tenant };
     this.request = request;
     this.params = params;
     this.query = url.searchParams;
     this.id = requestId(request);
     this.#path = url.pathname;
+    server.activity.enter();
     request.signal.addEventListener("abort", () => this.abort.abort(), { once: true });
   }
 
@@ -113,7 +121,9 @@ class RequestCall implements Call {
     Object.assign(this.#notes, fields);
   }
 
+  /** Its end: the line in the log. */
   log(status: number, quiet = false): void {
+    this.server.activity.leave();
     const { method } = this.request;
     const ms = Math.round(performance.now() - this.#start);
     const line = { id: this.id, method, path: this.#path, status, ms, ...this.#notes };

@@ -109,6 +109,11 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "let clients save and restore cached prompts in this folder",
       },
       {
+        flags: "--isolate-cache",
+        env: "ISOLATE_CACHE",
+        text: "callers with different API keys share no cached prefixes",
+      },
+      {
         flags: "--strict-model-names",
         env: "STRICT_MODEL_NAMES",
         text: "refuse requests that name another model",

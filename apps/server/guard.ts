@@ -3,11 +3,22 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { HttpError } from "./errors.ts";
 import type { ServerSettings } from "./state.ts";
 
+/** The keys that a request carries, as Bearer and as X-Api-Key. */
+function givenKeys(request: Request): (string | undefined)[] {
+  const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  return [bearer, request.headers.get("x-api-key") ?? undefined];
+}
+
+/** A name of the caller that does not tell its key; undefined without one. */
+export function tenantOf(request: Request): string | undefined {
+  const key = givenKeys(request).find((key) => key !== undefined);
+  return key && createHash("sha256").update(key).digest("base64url").slice(0, 22);
+}
+
 /** Throws 401 unless the request carries one of the keys, as Bearer or X-Api-Key. */
 export function checkKey(settings: ServerSettings, request: Request): void {
   if (settings.apiKeys.length === 0) return;
-  const bearer = /^Bearer\s+(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-  const given = [bearer, request.headers.get("x-api-key") ?? undefined];
+  const given = givenKeys(request);
   let known = false;
   // Every key is compared in full, so that the time tells nothing about which one was close.
   for (const key of given) {

@@ -63,6 +63,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
     slots: flags.slots,
     logprobTokens: flags.logprobTokens,
     slotSavePath: flags.slotSavePath,
+    isolateCache: flags.isolateCache,
     strictModelNames: flags.strictModelNames,
     defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
     defaultSeed: flags.seed === -1 ? undefined : flags.seed,
@@ -137,16 +138,22 @@ async function readTls(flags: ServeFlags): Promise<ServeOptions["tls"]> {
   return { key, cert: await readText("--ssl-cert-file", sslCertFile) };
 }
 
-/** Stops the server on SIGINT and SIGTERM; a second signal ends the process at once. */
+/** Milliseconds that answers in work have to finish after SIGTERM. */
+const drainMs = 30_000;
+
+/**
+ * Stops the server on SIGTERM, once the answers in work are finished, and on SIGINT, at once; a
+ * second signal ends the process.
+ */
 function stopOnSignal(running: RunningServer): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (code: number): void => {
+    const stop = (code: number, ms: number): void => {
       process.once("SIGINT", () => process.exit(130));
       process.once("SIGTERM", () => process.exit(143));
       process.exitCode = code;
-      running.stop().then(resolve, reject);
+      running.stop(ms).then(resolve, reject);
     };
-    process.once("SIGINT", () => stop(130));
-    process.once("SIGTERM", () => stop(0));
+    process.once("SIGINT", () => stop(130, 0));
+    process.once("SIGTERM", () => stop(0, drainMs));
   });
 }

@@ -108,10 +108,15 @@ export function readGeneration(
     special: body.skip_special_tokens === false,
     includeStop: body.include_stop_str_in_output,
     cachePrompt: body.cache_prompt,
-    cacheSalt: body.cache_salt,
+    cacheSalt: cacheSalt(server, body.cache_salt),
     priority: body.priority,
     timeoutMs: readTimeout(body, server),
   };
+}
+
+/** Requests share cached prefixes when their salts are equal. */
+function cacheSalt(server: ServerState, own: string | undefined): string | undefined {
+  return server.tenant === undefined ? own : `${server.tenant}/${own ?? ""}`;
 }
 
 /** ignore_eos as biases: the model's own end tokens are banned, those that the request adds are not. */

@@ -27,6 +27,7 @@ export interface ServeFlags {
   logprobTokens: "text" | "token-id" | "digits";
   slotSavePath?: string;
   strictModelNames?: boolean;
+  isolateCache?: boolean;
   logLevel: string;
   logFormat: "auto" | "pretty" | "json";
   threads?: number;

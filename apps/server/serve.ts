@@ -1,6 +1,7 @@
 // Starts the HTTP server: the port opens at once, the models load behind it.
 import type { Server } from "bun";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
+import { Activity } from "./activity.ts";
 import { createApp } from "./app.ts";
 import { type LoadOptions, loadModel, modelName } from "./load.ts";
 import { createLog, type Logger } from "./log.ts";
@@ -27,7 +28,8 @@ export interface RunningServer {
   readonly state: ServerState;
   /** Settled when every model is loaded; rejects with the first failure. */
   readonly ready: Promise<void>;
-  stop(): Promise<void>;
+  /** Takes no more requests, waits at most `drainMs` for those in work, and ends. Default 0. */
+  stop(drainMs?: number): Promise<void>;
 }
 
 /** Largest silence on a connection in seconds; streams send pings more often. */
@@ -48,13 +50,15 @@ export function startServer(options: ServeOptions): RunningServer {
     slots: loading,
     log: options.log ?? createLog({ level: "silent" }),
     observer,
+    activity: new Activity(),
     started: Date.now(),
   };
   const app = createApp(state, allRoutes(options.registry.samplers));
   const server = listen(options, settings, (request) => app.fetch(request));
   const ready = Promise.all(loading.map((slot) => slot.loaded)).then(() => {});
   ready.catch(() => {});
-  const stop = async (): Promise<void> => {
+  const stop = async (drainMs = 0): Promise<void> => {
+    await state.activity.drain(drainMs);
     await server.stop(true);
     const models = await Promise.allSettled(loading.map((slot) => slot.loaded));
     for (const model of models) if (model.status === "fulfilled") await model.value.close();
@@ -72,6 +76,7 @@ function completeSettings(options: ServeOptions): ServerSettings {
     metrics: options.metrics ?? false,
     slots: options.slots ?? true,
     slotSavePath: options.slotSavePath,
+    isolateCache: options.isolateCache ?? false,
     strictModelNames: options.strictModelNames ?? false,
     defaultMaxTokens: options.defaultMaxTokens,
     defaultSeed: options.defaultSeed,

@@ -1,5 +1,6 @@
 // What all routes share: the models, the limits, the log, and one request in progress.
 import type { Sampler } from "../../core/index.ts";
+import type { Activity } from "./activity.ts";
 import { badField, HttpError } from "./errors.ts";
 import type { TokenNames } from "./legacy-logprobs.ts";
 import type { Logger } from "./log.ts";
@@ -39,6 +40,8 @@ export interface ServerSettings {
   /** Folder of saved slots; undefined: slots are not saved. */
   readonly slotSavePath?: string;
   readonly strictModelNames: boolean;
+  /** Callers with different API keys share no cached prefixes: how fast one comes tells of it. */
+  readonly isolateCache: boolean;
   /** Tokens to generate when the request does not say; undefined: until the context is full. */
   readonly defaultMaxTokens?: number;
   /** Seed of requests that name none; undefined: another one each time. */
@@ -55,10 +58,13 @@ export interface ServerSettings {
 
 export interface ServerState {
   readonly settings: ServerSettings;
+  /** Who asks, where callers do not share cached prefixes; set for one request. */
+  readonly tenant?: string;
   readonly samplers: readonly Sampler[];
   readonly slots: readonly ModelSlot[];
   readonly log: Logger;
   readonly observer: Observer;
+  readonly activity: Activity;
   /** Unix milliseconds. */
   readonly started: number;
 }

@@ -59,8 +59,10 @@ export async function streamResponse(
   const framing = options.framing ?? serverSentEvents;
   let next: Promise<IteratorResult<string>> | undefined = items.next();
   await within(next, graceMs);
+  let ended = false;
   const end = (error?: unknown): void => {
-    options.onEnd?.(error);
+    if (!ended) options.onEnd?.(error);
+    ended = true;
   };
   const body = new ReadableStream<Uint8Array>(
     {

@@ -125,6 +125,7 @@ describe("a server with keys, origins and metrics", () => {
       metrics: true,
       slots: false,
       strictModelNames: true,
+      isolateCache: true,
     });
   });
   afterAll(() => server.stop());
@@ -179,6 +180,17 @@ describe("a server with keys, origins and metrics", () => {
     for (const line of text.split("\n").filter((line) => line !== "")) {
       expect(line).toMatch(/^(# (HELP|TYPE) \S+ .+|[a-zA-Z_:][\w:]*(\{[^}]*\})? \S+)$/);
     }
+  });
+
+  test("keeps the cached prefixes of its callers apart", async () => {
+    const prompt = "The secret of the first caller is a long sentence. ".repeat(4);
+    const cached = async (headers: Record<string, string>): Promise<number> =>
+      (await post(`${server.url}/completion`, { prompt, n_predict: 1 }, headers)).json.timings
+        .cache_n;
+    expect(await cached({ "x-api-key": "first" })).toBeLessThan(5);
+    expect(await cached(key)).toBeLessThan(5);
+    expect(await cached({ "x-api-key": "first" })).toBeGreaterThan(20);
+    expect(await cached({ authorization: "Bearer first" })).toBeGreaterThan(20);
   });
 
   test("has no slots when they are off", async () => {

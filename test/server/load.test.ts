@@ -123,6 +123,20 @@ test("a stream that waits long sends pings", async () => {
   }
 });
 
+test("a server that stops finishes what it has begun, and takes nothing new", async () => {
+  const server = await testServer();
+  const url = `${server.url}/v1/completions`;
+  const body = JSON.stringify({ ...endless, stream: true });
+  const stream = await fetch(url, { method: "POST", body });
+  const stopped = server.stop(60_000);
+  const late = await post(url, { prompt: "Once", max_tokens: 1 });
+  expect(late.status).toBe(503);
+  expect(late.json.error.type).toBe("unavailable_error");
+  expect((await fetch(`${server.url}/health`)).status).toBe(503);
+  expect((await stream.text()).trimEnd()).toEndWith("data: [DONE]");
+  await stopped;
+});
+
 describe("two models", () => {
   let server: RunningServer;
   beforeAll(async () => {
