@@ -229,6 +229,8 @@ export async function* generateAll(
   } finally {
     abort.abort();
     for (const step of pending.values()) step.catch(() => {});
+    // One that waits at a yield, with nobody asking it for more, ends only when it is told to.
+    for (const iterator of iterators.slice(0, started)) iterator.return().catch(() => {});
   }
 }
 

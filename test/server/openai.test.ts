@@ -255,6 +255,24 @@ describe("cancellation", () => {
     expect(after.pagesFree + after.pagesCached).toBe(after.pagesTotal);
   });
 
+  test("many streams left at many moments leave nothing behind", async () => {
+    const leave = async (pieces: number): Promise<void> => {
+      const reply = await fetch(`${server.url}/v1/chat/completions`, {
+        method: "POST",
+        body: JSON.stringify({ messages, max_tokens: 6, stream: true, n: 2 }),
+      });
+      const reader = reply.body!.getReader();
+      for (let i = 0; i < pieces; i++) await reader.read();
+      await reader.cancel();
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, i) => leave(i % 8)));
+    await idle(server);
+    const { running } = server.state.observer;
+    while (running.some((entry) => entry !== undefined)) await Bun.sleep(1);
+    const reply = await fetch(`${server.url}/slots`);
+    expect(((await reply.json()) as Json[]).some((slot) => slot.is_processing)).toBe(false);
+  });
+
   test("a client that leaves a whole answer frees its sequences before they end", async () => {
     const client = server.state.slots[0]!.model.client;
     const before = await client.stats();
