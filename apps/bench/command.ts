@@ -76,6 +76,7 @@ function addPlanOptions(command: Command): void {
     .option("--steps <n>", "decode steps of one run", whole(1), 16)
     .option("--repetitions <n>", "runs of each test", whole(1), 5)
     .option("--load", "measure the time from opening the file to the first token instead")
+    .option("--mmap", "run ternary weights from the mapped file, without packing them")
     .option("--tape", "print the recorded step and leave")
     .option("--time", "with --tape: time per op of a decode and of a prefill step");
 }

@@ -23,6 +23,7 @@ export interface BenchOptions {
   readonly tape?: boolean;
   readonly time?: boolean;
   readonly load?: boolean;
+  readonly mmap?: boolean;
   readonly url?: string;
   readonly apiKey?: string;
   readonly concurrency: number[];

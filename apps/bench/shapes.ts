@@ -71,7 +71,7 @@ export const shapes: Readonly<Record<string, Shape>> = {
     tied: false,
   },
   "moe-8x2": { ...mixture, experts: 8, expertsUsed: 2 },
-  "moe-64x6": { ...mixture, feedForward: 1728, experts: 64, expertsUsed: 6 },
+  "moe-64x6": { ...mixture, feedForward: 1792, experts: 64, expertsUsed: 6 },
   small: {
     architecture: "bitnet-b1.58",
     layers: 4,

@@ -26,13 +26,16 @@ interface Weights {
 export class TrafficModel {
   readonly #host: Pick<Host, "packedBytes">;
   readonly #runtime: Runtime;
+  readonly #mapped: boolean;
   readonly #dense: Weights = { bytes: 0, weights: 0 };
   /** Of one expert in one layer. */
   readonly #expert: Weights = { bytes: 0, weights: 0 };
   readonly #head: { full: number; screened: number };
   readonly #positionBytes: number;
 
-  constructor(runtime: Runtime, host: Pick<Host, "packedBytes">) {
+  /** `mapped`: ternary weights run from the file where a kernel can. */
+  constructor(runtime: Runtime, host: Pick<Host, "packedBytes">, mapped = false) {
+    this.#mapped = mapped;
     this.#runtime = runtime;
     this.#host = host;
     const { model } = runtime;
@@ -79,7 +82,8 @@ export class TrafficModel {
   }
 
   #bytesOf(tensor: ModelTensor, layout: NativeEntry): number {
-    if (!tensor.ternary || layout.packedBytes === 0) {
+    const raw = this.#mapped && this.#runtime.kernels.find("linear", tensor.format)?.pack === 0;
+    if (!tensor.ternary || raw) {
       return tensor.parts.reduce((sum, part) => sum + part.byteLength, 0);
     }
     const [rows = 0, columns = 0] = tensor.shape.slice(-2);
