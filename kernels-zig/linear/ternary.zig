@@ -285,7 +285,12 @@ pub fn Ternary(comptime layout: type) type {
             const scaled = dot.has_byte_permute and rows <= 4;
             // Enough independent sums to hide the latency of the dot product.
             const turns = if (rows == 1) 2 else 1;
-            const split = if (scaled) planes else if (rows < 8) 2 else 1;
+            const split = if (scaled) planes else switch (dot.kind) {
+                .vnni => 2,
+                .neon => if (rows < 3) 2 else 1,
+                // One addition of short latency.
+                .avx2, .portable => 1,
+            };
             var accs: [turns][rows][split]dot.Acc = @splat(@splat(@splat(dot.zero())));
             var kb: u32 = 0;
             while (kb + turns <= blocks) : (kb += turns) {
