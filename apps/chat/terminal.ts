@@ -4,6 +4,7 @@ import { styleText } from "node:util";
 import { WrinkleFreeError } from "../../core/index.ts";
 import type { AnswerStats } from "./backend.ts";
 import { runChatCommand } from "./commands.ts";
+import { historySize, readHistory, writeHistory } from "./history.ts";
 import type { Session } from "./session.ts";
 
 type Style = Parameters<typeof styleText>[0];
@@ -22,7 +23,13 @@ export async function runTerminal(session: Session): Promise<void> {
     input: process.stdin,
     output: process.stdout,
     terminal: true,
-    historySize: 500,
+    history: await readHistory(),
+    historySize,
+    removeHistoryDuplicates: true,
+  });
+  let history: readonly string[] | undefined;
+  lines.on("history", (all: string[]) => {
+    history = [...all];
   });
   const stop = new Stopper();
   const reader = new LineReader(lines, stop);
@@ -36,6 +43,7 @@ export async function runTerminal(session: Session): Promise<void> {
     }
   } finally {
     lines.close();
+    if (history) await writeHistory(history);
   }
 }
 

@@ -51,6 +51,11 @@ async function readText(request: Request, limit: number): Promise<string> {
       status: 413,
       headers: { connection: "close" },
     });
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding !== "identity") {
+    const message = `Bodies in Content-Encoding '${encoding}' are not read here; send plain JSON.`;
+    throw new HttpError("invalid_request_error", message, { status: 415 });
+  }
   if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge();
   if (!request.body) return "";
   const chunks: Uint8Array[] = [];

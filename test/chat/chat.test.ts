@@ -9,11 +9,12 @@ import { testServer } from "../server/support.ts";
 
 const cli = [process.execPath, "apps/cli/main.ts", "chat"];
 const local = ["-c", "512", "-t", "1", "--set", "temperature=0"];
-const env = { ...process.env, NO_COLOR: "1" };
+const env: Record<string, string | undefined> = { ...process.env, NO_COLOR: "1" };
 let folder: string;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "wf-chat-"));
+  env.XDG_STATE_HOME = folder;
 });
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -159,6 +160,21 @@ describe("a terminal", () => {
     await chat.wait(/Loaded 4 messages/);
     chat.type("\x04");
     expect(await chat.child.exited).toBe(0);
+  });
+
+  test("remembers what was typed in the chat before", async () => {
+    const first = new Dialogue(local);
+    await first.ready();
+    first.type("/info\r");
+    await first.ready();
+    first.type("\x04");
+    expect(await first.child.exited).toBe(0);
+    const second = new Dialogue(local);
+    await second.ready();
+    second.type("\x1b[A\r");
+    await second.wait(/quantization +i2_s/);
+    second.type("\x04");
+    expect(await second.child.exited).toBe(0);
   });
 
   test("Ctrl-C stops the answer and not the program", async () => {

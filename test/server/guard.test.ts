@@ -57,6 +57,16 @@ describe("an open server on loopback", () => {
     expect((await post(`${server.url}/completion`, body)).status).toBe(200);
   });
 
+  test("refuses packed bodies in plain words", async () => {
+    const reply = await fetch(`${server.url}/completion`, {
+      method: "POST",
+      headers: { "content-encoding": "gzip" },
+      body: Bun.gzipSync(JSON.stringify(body)),
+    });
+    expect(reply.status).toBe(415);
+    expect(((await reply.json()) as Json).error.message).toContain("gzip");
+  });
+
   test("repeats a client's request id, and makes one where it is none", async () => {
     const own = await post(`${server.url}/completion`, body, { "x-request-id": "abc-1" });
     expect(own.headers.get("x-request-id")).toBe("abc-1");
