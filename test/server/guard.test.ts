@@ -1,6 +1,6 @@
 // Who may call and how: keys, hosts, origins, body limits, sockets, TLS, pipelining, the document.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -219,6 +219,20 @@ test("listens on a Unix socket", async () => {
   } finally {
     await server.stop();
     await rm(folder, { recursive: true });
+  }
+});
+
+test("speaks TLS with its key and certificate", async () => {
+  const [key, cert] = await Promise.all(
+    ["key", "cert"].map((name) => readFile(`test/server/tls/${name}.pem`, "utf8")),
+  );
+  const server = await testServer({ tls: { key: key!, cert: cert! } });
+  try {
+    expect(server.url).toStartWith("https://");
+    const reply = await fetch(`${server.url}/health`, { tls: { ca: cert } });
+    expect(await reply.json()).toEqual({ status: "ok" });
+  } finally {
+    await server.stop();
   }
 });
 
