@@ -24,13 +24,16 @@ import { badField } from "./errors.ts";
 import { generateAll } from "./generation.ts";
 import type { ServedModel } from "./model.ts";
 import { encodeRendered } from "./prompts.ts";
+import { type Parted, ReasoningParser, thinks } from "./reasoning.ts";
 
 /** A conversation to answer, in terms that the chat dialects share. */
 export interface ChatJob {
   readonly model: ServedModel;
   readonly generations: readonly Generation[];
-  /** Reads the calls of one answer; undefined: all of it is text. */
+  /** Reads the calls of one answer; undefined: none is expected. */
   readonly parser?: () => ToolCallParser;
+  /** Parts the thinking of one answer from it; undefined: the model does not think aloud. */
+  readonly reasoning?: () => ReasoningParser;
 }
 
 export type ChatEvent =
@@ -48,6 +51,12 @@ export type ChatEvent =
       /** Of the whole answer so far. */
       readonly timings: Timings;
     }
+  | {
+      readonly type: "reasoning";
+      readonly text: string;
+      readonly tokens: readonly GeneratedToken[];
+      readonly timings: Timings;
+    }
   | { readonly type: "call"; readonly call: number; readonly id: string; readonly name: string }
   | { readonly type: "arguments"; readonly call: number; readonly text: string }
   | { readonly type: "done"; readonly answer: ChatAnswer };
@@ -56,6 +65,8 @@ export type ChatEvent =
 export interface ChatAnswer {
   readonly completion: Completion;
   readonly content: string;
+  /** What the model thought before; empty for most models. */
+  readonly reasoning: string;
   readonly calls: readonly ToolCall[];
   readonly finish: "stop" | "length" | "tool_calls";
 }
@@ -66,6 +77,8 @@ export interface ChatRequest {
   readonly toolChoice?: ToolChoice;
   readonly parallel?: boolean;
   readonly n?: number;
+  /** Leave thinking where it is, in the text. */
+  readonly keepReasoning?: boolean;
   readonly template?: Omit<ChatBody, "messages" | "tools">;
   readonly generation: Omit<Generation, "prompt">;
 }
@@ -87,6 +100,8 @@ export function chatJob(model: ServedModel, request: ChatRequest): ChatJob {
     model,
     generations: choices({ ...generation, constraint, special, prompt }, n),
     parser: plan?.parser,
+    ...(!request.keepReasoning &&
+      thinks(template.source) && { reasoning: () => new ReasoningParser(text) }),
   };
 }
 
@@ -119,7 +134,7 @@ export async function* runChat(
   job: ChatJob,
   signal: AbortSignal,
 ): AsyncGenerator<IndexedChatEvent, void, undefined> {
-  const answers = job.generations.map(() => new Answer(job.parser?.()));
+  const answers = job.generations.map(() => new Answer(job.parser?.(), job.reasoning?.()));
   for await (const { index, event } of generateAll(job.model, job.generations, signal)) {
     const answer = answers[index] as Answer;
     for (const out of answer.take(event)) yield { index, event: out };
@@ -129,14 +144,17 @@ export async function* runChat(
 /** One answer as it grows: its text parted into what is said and what is called. */
 class Answer {
   readonly #parser: ToolCallParser | undefined;
+  readonly #reasoning: ReasoningParser | undefined;
   readonly #calls: { id: string; name: string; text: string }[] = [];
   #started = false;
   #content = "";
+  #thought = "";
   #tokens: GeneratedToken[] = [];
   #timings: Timings | undefined;
 
-  constructor(parser: ToolCallParser | undefined) {
+  constructor(parser: ToolCallParser | undefined, reasoning: ReasoningParser | undefined) {
     this.#parser = parser;
+    this.#reasoning = reasoning;
   }
 
   *take(event: GenerationEvent): Generator<ChatEvent, void, undefined> {
@@ -151,12 +169,23 @@ class Answer {
       this.#tokens.push(...event.tokens);
       this.#timings = event.timings;
       const { text } = event;
-      yield* this.#events(this.#parser?.push(text) ?? [{ type: "text", text }]);
+      yield* this.#parted(this.#reasoning?.push(text) ?? { reasoning: "", text });
     } else if (event.type === "done") {
       this.#timings = event.completion.timings;
+      if (this.#reasoning) yield* this.#parted(this.#reasoning.finish());
       yield* this.#events(this.#parser?.finish() ?? []);
       yield { type: "done", answer: this.#answer(event.completion) };
     }
+  }
+
+  *#parted({ reasoning, text }: Parted): Generator<ChatEvent, void, undefined> {
+    if (reasoning !== "" && this.#timings) {
+      this.#thought += reasoning;
+      const tokens = this.#tokens;
+      this.#tokens = [];
+      yield { type: "reasoning", text: reasoning, tokens, timings: this.#timings };
+    }
+    if (text !== "") yield* this.#events(this.#parser?.push(text) ?? [{ type: "text", text }]);
   }
 
   *#events(events: readonly ToolEvent[]): Generator<ChatEvent, void, undefined> {
@@ -188,7 +217,7 @@ class Answer {
     );
     const cut = completion.stopType === "limit";
     const finish = cut ? "length" : calls.length > 0 ? "tool_calls" : "stop";
-    return { completion, content: this.#content, calls, finish };
+    return { completion, content: this.#content, reasoning: this.#thought, calls, finish };
   }
 }
 

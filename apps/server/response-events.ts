@@ -21,7 +21,7 @@ export class ResponseEvents {
   #sequence = 0;
   #text = "";
   #call: { id: string; name: string; text: string } | undefined;
-  #open: "message" | "call" | undefined;
+  #open: "message" | "call" | "reasoning" | undefined;
 
   constructor(base: Readonly<Record<string, unknown>>, extras: ResponseExtras = {}) {
     this.#base = base;
@@ -31,9 +31,13 @@ export class ResponseEvents {
 
   /** The finished response. */
   whole(answer: ChatAnswer): object {
-    const message = answer.content === "" ? [] : [this.#message(0, answer.content, "completed")];
-    const calls = answer.calls.map((call, i) => this.#callItem(message.length + i, call));
-    return this.#response([...message, ...calls], answer);
+    const output: Item[] = [];
+    if (answer.reasoning !== "") output.push(this.#thought(0, answer.reasoning, "completed"));
+    if (answer.content !== "") {
+      output.push(this.#message(output.length, answer.content, "completed"));
+    }
+    for (const call of answer.calls) output.push(this.#callItem(output.length, call));
+    return this.#response(output, answer);
   }
 
   *take(event: ChatEvent): Generator<string, void, undefined> {
@@ -60,6 +64,16 @@ export class ResponseEvents {
           delta: event.text,
           logprobs: [],
           ...(this.#extras.timings && { timings: timingsOf(event.timings) }),
+        });
+        return;
+      case "reasoning":
+        yield* this.#openReasoning();
+        this.#text += event.text;
+        yield this.#event("response.reasoning_text.delta", {
+          item_id: this.#id("rs"),
+          output_index: this.#output.length,
+          content_index: 0,
+          delta: event.text,
         });
         return;
       case "call":
@@ -100,6 +114,11 @@ export class ResponseEvents {
     return { type: "message", id: this.#id("msg", index), status, role: "assistant", content };
   }
 
+  #thought(index: number, text: string, status: string): Item {
+    const content = [{ type: "reasoning_text", text }];
+    return { type: "reasoning", id: this.#id("rs", index), status, summary: [], content };
+  }
+
   #callItem(index: number, call: ToolCall): Item {
     return {
       type: "function_call",
@@ -120,6 +139,14 @@ export class ResponseEvents {
     yield this.#added(item);
     const part = { type: "output_text", text: "", annotations: [], logprobs: [] };
     yield this.#event("response.content_part.added", { ...this.#place(), part });
+  }
+
+  *#openReasoning(): Generator<string, void, undefined> {
+    if (this.#open === "reasoning") return;
+    yield* this.#close();
+    this.#open = "reasoning";
+    this.#text = "";
+    yield this.#added({ ...this.#thought(this.#output.length, "", "in_progress"), content: [] });
   }
 
   *#openCall(id: string, name: string): Generator<string, void, undefined> {
@@ -146,6 +173,14 @@ export class ResponseEvents {
       const place = this.#place();
       yield this.#event("response.output_text.done", { ...place, text: this.#text, logprobs: [] });
       yield this.#event("response.content_part.done", { ...place, part });
+    } else if (open === "reasoning") {
+      item = this.#thought(index, this.#text, "completed");
+      yield this.#event("response.reasoning_text.done", {
+        item_id: this.#id("rs"),
+        output_index: index,
+        content_index: 0,
+        text: this.#text,
+      });
     } else {
       const { id, name, text } = this.#call ?? { id: "", name: "", text: "" };
       item = this.#callItem(index, { id, type: "function", function: { name, arguments: text } });

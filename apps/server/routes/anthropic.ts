@@ -128,7 +128,9 @@ async function respond(call: Call<Body>): Promise<Response> {
 }
 
 function message(job: ChatJob, id: string, answer: ChatAnswer): object {
-  const text = answer.content === "" ? [] : [{ type: "text", text: answer.content }];
+  const { content: own, reasoning: thinking } = answer;
+  const thought = thinking === "" ? [] : [{ type: "thinking", thinking, signature: "" }];
+  const text = own === "" ? [] : [{ type: "text", text: own }];
   const calls = answer.calls.map((call) => ({
     type: "tool_use",
     id: call.id,
@@ -140,7 +142,7 @@ function message(job: ChatJob, id: string, answer: ChatAnswer): object {
     type: "message",
     role: "assistant",
     model: job.model.id,
-    content: [...text, ...calls],
+    content: [...thought, ...text, ...calls],
     ...stop(answer),
     usage: usage(answer),
   };
@@ -178,6 +180,9 @@ async function* streamMessage(
     } else if (event.type === "text") {
       yield* blocks.open("text", { type: "text", text: "" });
       yield blocks.delta({ type: "text_delta", text: event.text });
+    } else if (event.type === "reasoning") {
+      yield* blocks.open("thinking", { type: "thinking", thinking: "", signature: "" });
+      yield blocks.delta({ type: "thinking_delta", thinking: event.text });
     } else if (event.type === "call") {
       const own = { type: "tool_use", id: event.id, name: event.name, input: {} };
       yield* blocks.open(`call ${event.call}`, own);

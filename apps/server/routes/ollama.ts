@@ -127,7 +127,8 @@ async function chat(call: Call<ChatBody>, read: ReadOptions): Promise<Response> 
   const [answer] = await answerChat(job, call.abort.signal);
   if (!answer) throw new Error("a finished job has an answer");
   call.note(logFields([answer.completion]));
-  const message = { role: "assistant", content: answer.content, ...toolCalls(answer) };
+  const thinking = answer.reasoning === "" ? {} : { thinking: answer.reasoning };
+  const message = { role: "assistant", content: answer.content, ...thinking, ...toolCalls(answer) };
   return Response.json({ ...head(model), message, ...tail(answer.completion, started) });
 }
 
@@ -139,6 +140,9 @@ async function* streamChat(
   for await (const { event } of runChat(job, call.abort.signal)) {
     if (event.type === "text") {
       const message = { role: "assistant", content: event.text };
+      yield line({ ...head(job.model), message, done: false });
+    } else if (event.type === "reasoning") {
+      const message = { role: "assistant", content: "", thinking: event.text };
       yield line({ ...head(job.model), message, done: false });
     } else if (event.type === "done") {
       const { answer } = event;

@@ -37,6 +37,9 @@ const ownFields = {
   top_logprobs: optional(Type.Integer({ description: "Alternatives with each token, 0 to 20." })),
   tool_choice: optional(toolChoice),
   parallel_tool_calls: optional(Type.Boolean({ description: "Default true." })),
+  reasoning_format: optional(
+    Type.String({ description: "none: leave what the model thinks in its text." }),
+  ),
   stream_options: streamOptions,
   timings_per_token: optional(Type.Boolean({ description: "Stream timings with each token." })),
   return_progress: optional(Type.Boolean({ description: "Stream the prompt's progress." })),
@@ -49,6 +52,7 @@ type Body = GenerationBody &
     top_logprobs?: number;
     tool_choice?: "auto" | "none" | "required" | { function: { name: string } };
     parallel_tool_calls?: boolean;
+    reasoning_format?: string;
     timings_per_token?: boolean;
     return_progress?: boolean;
     stream_options?: { include_usage?: boolean | null; continuous_usage_stats?: boolean | null };
@@ -99,6 +103,7 @@ async function chat(call: Call<Body>): Promise<Response> {
     toolChoice,
     parallel: body.parallel_tool_calls,
     n: body.n,
+    keepReasoning: body.reasoning_format === "none",
     template: {
       add_generation_prompt: body.add_generation_prompt,
       continue_final_message: body.continue_final_message,
@@ -139,11 +144,12 @@ function whole(work: Work, answers: readonly ChatAnswer[]): object {
   const completions = answers.map((answer) => answer.completion);
   return {
     ...envelope(work, "chat.completion"),
-    choices: answers.map(({ content, calls, completion, finish }, index) => ({
+    choices: answers.map(({ content, reasoning, calls, completion, finish }, index) => ({
       index,
       message: {
         role: "assistant",
         content: content === "" && calls.length > 0 ? null : content,
+        ...(reasoning !== "" && { reasoning_content: reasoning }),
         refusal: null,
         ...(calls.length > 0 && { tool_calls: calls }),
       },
@@ -199,12 +205,14 @@ async function* streamChat(work: Work): AsyncGenerator<string, void, undefined> 
         yield chunk(index, {}, {}, { prompt_progress: { total, cache: cached, processed } });
         break;
       }
-      case "text": {
+      case "text":
+      case "reasoning": {
         generated.add(index, event.timings.generatedTokens);
         const scores = logprobs(work, event.tokens);
         const own = scores ? { logprobs: scores } : {};
         const timings = timed ? { timings: timingsOf(event.timings) } : {};
-        yield chunk(index, { content: event.text }, own, timings);
+        const key = event.type === "text" ? "content" : "reasoning_content";
+        yield chunk(index, { [key]: event.text }, own, timings);
         break;
       }
       case "call": {
