@@ -36,7 +36,7 @@ export const flagGroups: readonly FlagGroup[] = [
       {
         flags: "--chat-template <jinja>",
         env: "CHAT_TEMPLATE",
-        text: "template in place of the model's own",
+        text: "template in place of the model's own: Jinja, or plain, chatml, llama3, bitnet",
       },
       {
         flags: "--chat-template-file <file>",

@@ -11,6 +11,7 @@ import {
 } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
 import type { ServedModel } from "./model.ts";
+import { namedTemplates } from "./templates.ts";
 import { pieceText } from "./tokens.ts";
 
 export interface LoadOptions extends Omit<StartEngineOptions, "worker"> {
@@ -19,11 +20,6 @@ export interface LoadOptions extends Omit<StartEngineOptions, "worker"> {
   /** Jinja source in place of the file's own template. */
   readonly chatTemplate?: string;
 }
-
-/** What plain instruction models without a template of their own are usually trained on. */
-const plainTemplate =
-  "{{ bos_token }}{% for message in messages %}{{ message['role'] | capitalize }}: " +
-  "{{ message['content'] | trim }}\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}";
 
 const worker = new URL("../worker.ts", import.meta.url);
 
@@ -67,7 +63,7 @@ function openText(
   }
   const tokenizer = createTokenizer(model.tokenizer);
   const endTokens = [...new Set([...tokenizer.endTokens, ...model.endTokens])];
-  const source = options.chatTemplate ?? model.chatTemplate ?? plainTemplate;
+  const source = options.chatTemplate ?? model.chatTemplate ?? namedTemplates.plain;
   const template = new ChatTemplate(source, {
     name: options.chatTemplate === undefined ? `${options.model}'s chat template` : "the template",
     bosToken: special(tokenizer, tokenizer.bos),

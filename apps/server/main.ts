@@ -8,6 +8,7 @@ import { createLog } from "./log.ts";
 import type { ServedModel } from "./model.ts";
 import { type RunningServer, type ServeOptions, startServer } from "./serve.ts";
 import { readApiKeys, readText, type ServeFlags } from "./serve-flags.ts";
+import { templateSource } from "./templates.ts";
 import { version } from "./version.ts";
 
 /** Serves until a signal comes. Throws `usage` for flags that do not fit, else what loading throws. */
@@ -77,10 +78,11 @@ async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Prom
   const named = [...(flags.model ?? []), ...hubName(flags)];
   const models = named.length > 0 ? named : [builtInModel()];
   const paths = await Promise.all(models.map(findModelFile));
-  const chatTemplate =
+  const given =
     flags.chatTemplateFile === undefined
       ? flags.chatTemplate
       : await readText("--chat-template-file", flags.chatTemplateFile);
+  const chatTemplate = given === undefined ? undefined : templateSource(given);
   const aliases = (i: number): string[] | undefined => {
     if (models.length === 1) return flags.alias;
     const alias = flags.alias?.[i];

@@ -1,6 +1,8 @@
 // The serve command as a process: what it says, how it reads flags and environment, how it stops.
 import { describe, expect, test } from "bun:test";
 import { plainFlags } from "../../apps/server/command.ts";
+import { templateSource } from "../../apps/server/templates.ts";
+import { ChatTemplate } from "../../core/index.ts";
 
 const cli = "apps/cli/main.ts";
 
@@ -60,6 +62,7 @@ describe("wrong flags", () => {
     [["--ssl-key-file", "package.json"], 2, "--ssl-cert-file"],
     [["--api-key-file", "no/keys"], 2, "no/keys"],
     [["--chat-template", "{% if %}"], 1, "template"],
+    [["--chat-template", "no-such-name"], 2, "chatml"],
     [["--plugin", "no-such-plugin"], 1, "no-such-plugin"],
     [[], 2, "LLAMA_ARG_CTX_SIZE=x", { LLAMA_ARG_CTX_SIZE: "x" }],
   ];
@@ -91,4 +94,21 @@ test("llama-server's spellings become ours, and what means nothing here is dropp
     "9",
   ];
   expect(plainFlags(given)).toEqual(["--parallel", "4", "--ctx-size=512", "-c", "9"]);
+});
+
+test("named templates render", () => {
+  const messages = [
+    { role: "system", content: "Be brief." },
+    { role: "user", content: "Hi" },
+  ];
+  const render = (name: string): string =>
+    new ChatTemplate(templateSource(name), { bosToken: "<s>" }).render(messages);
+  expect(render("plain")).toBe("<s>System: Be brief.\nUser: Hi\nAssistant:");
+  expect(render("chatml")).toBe(
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+  );
+  expect(render("bitnet")).toBe("<s>System: Be brief.<|eot_id|>User: Hi<|eot_id|>Assistant: ");
+  expect(render("llama3")).toEndWith(
+    "Hi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n",
+  );
 });
