@@ -1,5 +1,6 @@
 //! Ternary linear whose weight scales (and perhaps activation scales) are one a group of columns.
 //! The exact integer sum of each segment is scaled and added in ascending order (see epilogue.zig).
+const std = @import("std");
 const abi = @import("../abi.zig");
 const dot = @import("dot.zig");
 const epilogue = @import("epilogue.zig");
@@ -8,9 +9,12 @@ const Part = @import("ternary.zig").Part;
 
 const F = epilogue.F;
 const RowScale = abi.RowScale;
+const lanes = epilogue.lanes;
 
 /// Tokens of a unit.
 pub const chunk = 64;
+/// Rows of x up to which weights are decoded straight into the products.
+const direct_rows = 4;
 /// Segments of a row at most: columns <= 32768 with groups of 32.
 const max_segments = 1024;
 
@@ -19,11 +23,13 @@ const Scratch = extern struct {
     codes: [panel.bytes]u8 align(64),
     sums: [chunk]panel.Sums,
     scaled: [chunk][panel.blocks]F,
+    scales: [panel.blocks][max_segments]F,
     inputs: [max_segments][chunk]i32,
 };
 
-/// Bytes of scratch that a thread needs.
-pub const scratch_bytes = @sizeOf(Scratch);
+comptime {
+    std.debug.assert(@sizeOf(Scratch) <= 1 << 20);
+}
 
 const Segments = struct {
     columns: u32,
@@ -34,16 +40,72 @@ const Segments = struct {
         const columns = if (a.q_block == 0) a.group else @min(a.group, a.q_block);
         return .{ .columns = columns, .group = a.group, .q_block = a.q_block };
     }
+
+    fn groupOf(segments: Segments, segment: u32) u32 {
+        return segment * segments.columns / segments.group;
+    }
 };
 
 pub fn run(comptime Layout: type, part: Part, thread: *const abi.Thread) void {
     const scratch: *Scratch = @ptrFromInt(thread.scratch);
     const a = part.a;
     const segments = Segments.of(a);
+    sumInputs(part, segments.columns, &scratch.inputs);
+    var first: u32 = 0;
+    while (first < part.blocks) : (first += panel.blocks) {
+        var piece = part;
+        piece.first_block += first;
+        piece.blocks = @min(panel.blocks, part.blocks - first);
+        runPanel(Layout, piece, segments, scratch);
+    }
+}
+
+fn runPanel(comptime Layout: type, part: Part, segments: Segments, scratch: *Scratch) void {
+    for (0..part.blocks) |b| {
+        columnScales(part.a, part.first_block + @as(u32, @intCast(b)), &scratch.scales[b]);
+    }
+    for (0..part.rows) |r| scratch.scaled[r] = @splat(@splat(0));
+    if (part.rows <= direct_rows) {
+        direct(Layout, part, segments, scratch);
+    } else many(Layout, part, segments, scratch);
+    finish(part, scratch);
+}
+
+/// Few rows: weights are decoded in registers.
+fn direct(comptime Layout: type, part: Part, segments: Segments, scratch: *Scratch) void {
+    for (0..part.blocks) |b| {
+        inline for (1..direct_rows + 1) |rows| {
+            if (part.rows == rows) directBlock(Layout, rows, part, @intCast(b), segments, scratch);
+        }
+    }
+}
+
+fn directBlock(
+    comptime Layout: type,
+    comptime rows: u32,
+    part: Part,
+    block: u32,
+    segments: Segments,
+    scratch: *Scratch,
+) void {
+    const steps = (part.a.k + 3) / 4;
+    const segment_steps = segments.columns / 4;
+    const w = Layout.weights(part, block);
+    const x = part.activations(0);
+    var segment: u32 = 0;
+    var at: u32 = 0;
+    while (at < steps) : (segment += 1) {
+        const end = @min(at + segment_steps, steps);
+        const sums = Layout.rangeDot(rows, w, x, part.a.x_stride, at, end);
+        addSegment(part, segments, segment, block, &sums, scratch);
+        at = end;
+    }
+}
+
+fn many(comptime Layout: type, part: Part, segments: Segments, scratch: *Scratch) void {
+    const a = part.a;
     const steps = (a.k + 3) / 4;
     const segment_steps = segments.columns / 4;
-    sumInputs(part, segments.columns, &scratch.inputs);
-    for (0..part.rows) |r| scratch.scaled[r] = @splat(@splat(0));
     var at: u32 = 0;
     var in_panel: u32 = 0;
     while (at < steps) {
@@ -62,11 +124,17 @@ pub fn run(comptime Layout: type, part: Part, thread: *const abi.Thread) void {
             &scratch.sums,
             in_segment != 0,
         );
-        if (some == to_end) addSegment(part, segments, at / segment_steps, scratch);
+        if (some == to_end) {
+            for (0..part.blocks) |b| {
+                var sums: [chunk]dot.Total = undefined;
+                for (0..part.rows) |r| sums[r] = scratch.sums[r][b];
+                const block: u32 = @intCast(b);
+                addSegment(part, segments, at / segment_steps, block, sums[0..part.rows], scratch);
+            }
+        }
         at += some;
         in_panel = (in_panel + some) % Layout.panel_steps;
     }
-    finish(part, scratch);
 }
 
 /// Sums of the activations of each segment, which codes = trit + 1 count too much.
@@ -75,41 +143,54 @@ fn sumInputs(part: Part, columns: u32, out: *[max_segments][chunk]i32) void {
         const x = part.activations(@intCast(r));
         var at: u32 = 0;
         while (at < part.a.k) : (at += columns) {
-            var sum: i32 = 0;
-            for (x[at..@min(at + columns, part.a.k)]) |value| sum += value;
-            out[at / columns][r] = sum;
+            // Rows are padded with zeros to whole vectors, and groups are whole vectors but the last.
+            const end = @min(at + columns, part.a.k);
+            var sum: @Vector(lanes, i32) = @splat(0);
+            var i = at;
+            while (i < end) : (i += lanes) sum += @as(@Vector(lanes, i8), x[i..][0..lanes].*);
+            out[at / columns][r] = @reduce(.Add, sum);
         }
     }
 }
 
-fn addSegment(part: Part, segments: Segments, segment: u32, scratch: *Scratch) void {
-    const a = part.a;
-    const group = segment * segments.columns / segments.group;
-    for (0..part.blocks) |b| {
-        const column = (part.first_block + @as(u32, @intCast(b))) * abi.block_rows;
-        const scales = groupScales(a, column, group);
-        for (0..part.rows) |r| {
-            const input: dot.Total = @splat(scratch.inputs[segment][r]);
-            const sum: F = @floatFromInt(scratch.sums[r][b] - input);
-            var factor = scales;
-            if (segments.q_block != 0) {
-                factor *= @splat(blockInverse(part, segments, segment, @intCast(r)));
-            }
-            const to = &scratch.scaled[r][b];
-            to.* = epilogue.fma(sum, factor, to.*);
-        }
-    }
-}
-
-/// scale[column..column+16][group], which lie k/group apart.
-fn groupScales(a: *const abi.args.Linear, column: u32, group: u32) F {
-    const scales: [*]const f32 = @ptrFromInt(a.scale);
+/// scale[16 rows][groups] to out[group], one vector of 16 rows each.
+fn columnScales(a: *const abi.args.Linear, block: u32, out: *[max_segments]F) void {
     const groups = (a.k + a.group - 1) / a.group;
-    var values: [epilogue.lanes]f32 = @splat(0);
-    for (0..@min(epilogue.lanes, a.n - column)) |i| {
-        values[i] = scales[(column + i) * groups + group];
+    const scales: [*]const f32 = @ptrFromInt(a.scale);
+    const rows = @min(lanes, a.n - block * lanes);
+    const from = scales + @as(u64, block) * lanes * groups;
+    if (rows == lanes) {
+        for (0..groups) |g| {
+            var values: F = undefined;
+            inline for (0..lanes) |r| values[r] = from[r * groups + g];
+            out[g] = values;
+        }
+    } else for (0..groups) |g| {
+        var values: [lanes]f32 = @splat(0);
+        for (0..rows) |r| values[r] = from[r * groups + g];
+        out[g] = values;
     }
-    return values;
+}
+
+inline fn addSegment(
+    part: Part,
+    segments: Segments,
+    segment: u32,
+    block: u32,
+    sums: []const dot.Total,
+    scratch: *Scratch,
+) void {
+    const scales = scratch.scales[block][segments.groupOf(segment)];
+    for (sums, 0..) |whole, r| {
+        const input: dot.Total = @splat(scratch.inputs[segment][r]);
+        const sum: F = @floatFromInt(whole - input);
+        var factor = scales;
+        if (segments.q_block != 0) {
+            factor *= @splat(blockInverse(part, segments, segment, @intCast(r)));
+        }
+        const to = &scratch.scaled[r][block];
+        to.* = epilogue.fma(sum, factor, to.*);
+    }
 }
 
 /// Activation scale of a segment.

@@ -46,8 +46,8 @@ pub fn across(blocks: u32, rows: u32) u32 {
     return @max(least, @min(wanted, blocks / 40));
 }
 
-/// Sums over trits (not codes) for all whole tiles of 16 tokens: `finish(part, block, row, sums)` is
-/// called for every block (the first of two with a gate) and row.
+/// Sums over trits (not codes) for all whole tiles of 16 tokens; `sumsOf` gives them out.
+/// `weights` are the part's first block, blocks of 16 rows `stride` bytes apart.
 pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thread) void {
     const scratch: *Scratch = @ptrFromInt(thread.scratch);
     const count = part.rows / tokens;
@@ -61,7 +61,9 @@ pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thr
     var kb: u32 = 0;
     while (kb < depth) : (kb += pass_blocks) {
         const some = @min(pass_blocks, depth - kb);
-        for (0..some) |c| readCodes(weights + (kb + c) * 64, stride, part.blocks, &scratch.codes[c]);
+        for (0..some) |c| {
+            readCodes(weights + (kb + c) * 64, stride, part.blocks, &scratch.codes[c]);
+        }
         for (0..count) |t| {
             var x: [pass_blocks][16]Tokens = undefined;
             var sizes: Wide = @splat(0);
@@ -77,7 +79,9 @@ pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thr
             for (0..some) |c| {
                 for (0..segments) |j| tabulate(&scratch.tables[c * segments + j], x[c], j);
             }
-            if (some == pass_blocks) add(pass_blocks, scratch, t, rows) else add(1, scratch, t, rows);
+            if (some == pass_blocks) {
+                add(pass_blocks, scratch, t, rows);
+            } else add(1, scratch, t, rows);
         }
     }
     for (0..count) |t| widen(scratch, t, rows);

@@ -113,8 +113,11 @@ const Plan = struct {
             const even = blocks / table.across(blocks, rows) + 1;
             unit = @min((even + 1) & ~@as(u32, 1), table.max_blocks);
             chunk = table.chunk;
+        } else if (path == .grouped) {
+            unit = if (blocks < 64) panel.blocks else 4 * panel.blocks;
+            chunk = grouped.chunk;
         } else {
-            chunk = if (a.group != 0 or blocks < 64) grouped.chunk else max_chunk;
+            chunk = if (blocks < 64) 64 else max_chunk;
         }
         return .{
             .rows = rows,
@@ -203,7 +206,7 @@ pub fn Ternary(comptime layout: type) type {
             }
         }
 
-        fn weights(part: Part, block: u32) [*]const u8 {
+        pub fn weights(part: Part, block: u32) [*]const u8 {
             const base: [*]const u8 = @ptrFromInt(part.a.weight);
             return base + (part.first_block + block) * rowBytes(part.a.k);
         }
@@ -240,34 +243,43 @@ pub fn Ternary(comptime layout: type) type {
             const x = part.activations(row);
             inline for (1..tile_rows + 1) |rows| {
                 if (count == rows) {
-                    const found = blockDot(rows, w, (part.a.k + 3) / 4, x, part.a.x_stride);
+                    const steps = (part.a.k + 3) / 4;
+                    const found = rangeDot(rows, w, x, part.a.x_stride, 0, steps);
                     for (0..rows) |r| sums[row + r][g] = found[r];
                 }
             }
             return count;
         }
 
-        /// Sums of a block's 16 rows for `rows` tokens over `steps` steps of 4 columns.
-        fn blockDot(
+        /// Sums of a block's 16 rows for `rows` tokens over steps from..to-1 of 4 columns;
+        /// `w` and `x` are the row's beginnings.
+        pub inline fn rangeDot(
             comptime rows: u32,
             w: [*]const u8,
-            steps: u32,
             x: [*]const i8,
             stride: u32,
+            from: u32,
+            to: u32,
         ) [rows]dot.Total {
-            const whole = steps / planes;
             const most = dot.max_steps / planes;
             var sums: [rows]dot.Total = @splat(@splat(0));
-            var kb: u32 = 0;
+            var kb = from / planes;
+            const skipped = from % planes;
+            if (skipped != 0) {
+                const end = @min(planes, skipped + to - from);
+                piece(rows, w, x, stride, kb, skipped, end, &sums);
+                kb += 1;
+            }
+            const whole = to / planes;
             while (kb < whole) {
                 const blocks = @min(most, whole - kb);
-                span(rows, w + kb * block_bytes, blocks, x + kb * layout.columns, stride, &sums);
+                const input = x + kb * layout.columns;
+                span(rows, w + kb * block_bytes, blocks, input, stride, &sums);
                 kb += blocks;
             }
-            const rest = steps % planes;
-            if (rest != 0) {
-                const end = x + whole * layout.columns;
-                last(rows, w + whole * block_bytes, rest, end, stride, &sums);
+            // Activations end within the last block, or the range does.
+            if (kb == whole and to % planes != 0) {
+                piece(rows, w, x, stride, kb, 0, to % planes, &sums);
             }
             return sums;
         }
@@ -333,24 +345,28 @@ pub fn Ternary(comptime layout: type) type {
             }
         }
 
-        /// Adds the first `steps` planes of a block: activations end there.
-        fn last(
+        /// Adds planes begin..end-1 of block `kb`.
+        fn piece(
             comptime rows: u32,
             w: [*]const u8,
-            steps: u32,
             x: [*]const i8,
             stride: u32,
+            kb: u32,
+            begin: u32,
+            end: u32,
             sums: *[rows]dot.Total,
         ) void {
-            const codes = layout.decode(w[0..block_bytes].*);
+            const codes = layout.decode(w[kb * block_bytes ..][0..block_bytes].*);
+            const input = x + kb * layout.columns;
+            var accs: [rows]dot.Acc = @splat(dot.zero());
             inline for (0..planes) |i| {
-                if (i < steps) {
+                if (i >= begin and i < end) {
                     inline for (0..rows) |r| {
-                        const four = dot.load(x + r * stride + i * 4);
-                        sums[r] += dot.total(dot.step(dot.zero(), codes[i], four));
+                        accs[r] = dot.step(accs[r], codes[i], dot.load(input + r * stride + i * 4));
                     }
                 }
             }
+            inline for (0..rows) |r| sums[r] += dot.total(accs[r]);
         }
 
         /// Many rows: a panel of 64 rows is decoded to L1 piece by piece, and used for all tokens.

@@ -136,6 +136,9 @@ describe("ternary", () => {
         }
       }
     }
+    for (const rows of [1, 5]) {
+      check(ternary, ternaryCase(1100, 256, rows, rows, { group: 128 }), `1100 x ${rows}`);
+    }
   });
 });
 
