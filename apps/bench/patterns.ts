@@ -1,7 +1,7 @@
 // Encoded random weights: a few MiB of valid bytes of each format, repeated.
-import type { SyntheticTensor } from "./synthetic.ts";
 
-type Format = SyntheticTensor["format"];
+/** Formats that synthetic weights are stored in. */
+export type Format = "i2_s" | "tq2_0" | "f16" | "q6_k" | "f32";
 
 /** Elements and bytes of a block of each format. */
 const blocks: Readonly<Record<Format, readonly [elements: number, bytes: number]>> = {

@@ -1,7 +1,7 @@
 // Synthetic models of a shape: metadata, tensors and random weights, in memory; for speed only.
 import type { MetadataValue, ModelFile, TensorInfo } from "../../core/index.ts";
 import { addressOf } from "../../core/index.ts";
-import { patternBytes } from "./patterns.ts";
+import { type Format, patternBytes } from "./patterns.ts";
 import { type Shape, shapeOf } from "./shapes.ts";
 
 /** What the weights are stored as. */
@@ -14,7 +14,7 @@ export interface Storage {
 export interface SyntheticTensor {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly format: "i2_s" | "tq2_0" | "f16" | "q6_k" | "f32";
+  readonly format: Format;
   /** All elements, where they are not random. */
   readonly value?: number;
 }

@@ -3,7 +3,7 @@ import { Random, WrinkleFreeError } from "../../../core/index.ts";
 import { type Server, streamCompletion } from "./stream.ts";
 
 const letters = "abcdefghijklmnopqrstuvwxyz";
-const trialWords = 200;
+const trialWords = 64;
 
 /** Random words; equal seeds give equal words. */
 export function words(seed: number, count: number): string {
