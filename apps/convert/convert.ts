@@ -1,5 +1,5 @@
 // The conversion: source opened, output planned, tensors streamed, result proved, then named.
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { GgufWriter } from "../../plugins/standard.ts";
@@ -62,7 +62,7 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
       bytes: writer.totalBytes,
       ternaryWeights: countTernary(prepared),
       verifiedWeights: totals.verified,
-      sha256: options.checksum === false ? undefined : await digest(options.output),
+      sha256: options.checksum === false ? undefined : digest(options.output),
       seconds: (performance.now() - started) / 1000,
     };
   } catch (error) {
@@ -147,8 +147,16 @@ function countTernary({ planned }: Prepared): number {
     .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 }
 
-async function digest(path: string): Promise<string> {
+function digest(path: string): string {
   const hasher = new Bun.CryptoHasher("sha256");
-  for await (const chunk of Bun.file(path).stream()) hasher.update(chunk);
+  const piece = new Uint8Array(1 << 22);
+  const handle = openSync(path, "r");
+  try {
+    for (let n = readSync(handle, piece); n > 0; n = readSync(handle, piece)) {
+      hasher.update(piece.subarray(0, n));
+    }
+  } finally {
+    closeSync(handle);
+  }
   return hasher.digest("hex");
 }

@@ -4,7 +4,7 @@ import type { PlannedTensor } from "./plan.ts";
 import { rowFormats, type Source } from "./source.ts";
 
 /** Bytes of a piece that is copied. */
-const copyBytes = 1 << 24;
+const copyBytes = 1 << 22;
 
 /** What the output holds of a tensor that is not ternary. */
 export function* encodedPieces(planned: PlannedTensor, source: Source): Generator<Uint8Array> {
@@ -42,14 +42,15 @@ function halfTable(from: Quantizer, to: Quantizer): Uint16Array {
   return new Uint16Array(Uint8Array.from(to.encode(values, [65536]).bytes).buffer);
 }
 
+/** The pieces share one buffer: each is to be used before the next is asked for. */
 function* translated(stored: Uint8Array, table: Uint16Array): Generator<Uint8Array> {
+  const result = new Uint16Array(Math.min(copyBytes, stored.byteLength) / 2);
   for (let at = 0; at < stored.byteLength; at += copyBytes) {
     const length = Math.min(copyBytes, stored.byteLength - at);
     const aligned = (stored.byteOffset + at) % 2 === 0;
     const piece = aligned ? stored.subarray(at, at + length) : stored.slice(at, at + length);
     const codes = new Uint16Array(piece.buffer, piece.byteOffset, length / 2);
-    const result = new Uint16Array(length / 2);
-    for (let i = 0; i < result.length; i++) result[i] = table[codes[i] as number] as number;
-    yield new Uint8Array(result.buffer);
+    for (let i = 0; i < codes.length; i++) result[i] = table[codes[i] as number] as number;
+    yield new Uint8Array(result.buffer, 0, length);
   }
 }

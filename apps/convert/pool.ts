@@ -11,6 +11,8 @@ import type { WorkerReply, WorkerRequest } from "./worker.ts";
 /** Below this a worker's start costs more than it saves. */
 const smallestParallel = 64 << 20;
 const mostWorkers = 8;
+/** Typed arrays do not weigh on the collector's own clock: after a tensor of so many bytes it runs. */
+const collected = 1 << 20;
 
 export type Phase = "write" | "verify";
 
@@ -72,6 +74,7 @@ class LocalRunner implements JobRunner {
         encoder.encode(job);
         done(index);
       }
+      if (job.tensor.byteLength > collected) Bun.gc(true);
       // Lets timers, signals and the terminal have their turn.
       await Bun.sleep(0);
     }

@@ -1,6 +1,6 @@
 // A thread of a conversion: opens source and output itself, encodes or verifies the jobs it is given.
 import { openSync } from "node:fs";
-import { WrinkleFreeError } from "../../core/index.ts";
+import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
 import { writeAll } from "../../plugins/standard.ts";
 import { createRegistry } from "../plugins.ts";
@@ -32,10 +32,12 @@ class ConvertWorker {
   readonly #start: WorkerStart;
   readonly #prepared: Prepared;
   readonly #handle: number;
+  readonly #registry: Registry;
   #output: Model | undefined;
 
-  constructor(start: WorkerStart, prepared: Prepared) {
+  constructor(start: WorkerStart, prepared: Prepared, registry: Registry) {
     this.#start = start;
+    this.#registry = registry;
     this.#prepared = prepared;
     this.#handle = openSync(start.temporary, "r+");
   }
@@ -52,8 +54,7 @@ class ConvertWorker {
   }
 
   async verify(index: number): Promise<Proof | undefined> {
-    const registry = await createRegistry(this.#start.plugins);
-    this.#output ??= await openModel(this.#start.temporary, registry);
+    this.#output ??= await openModel(this.#start.temporary, this.#registry);
     const job = this.#prepared.jobs[index];
     return job && verifyJob(job, this.#prepared.source, this.#output);
   }
@@ -67,7 +68,7 @@ self.onmessage = async ({ data }: MessageEvent<WorkerRequest>): Promise<void> =>
   try {
     if ("start" in data) {
       const registry = await createRegistry(data.start.plugins);
-      worker = new ConvertWorker(data.start, await prepare(data.start.options, registry));
+      worker = new ConvertWorker(data.start, await prepare(data.start.options, registry), registry);
       reply({ ready: true });
     } else if ("write" in data) {
       worker?.write(data.write);
@@ -75,6 +76,8 @@ self.onmessage = async ({ data }: MessageEvent<WorkerRequest>): Promise<void> =>
     } else {
       reply({ done: data.verify, proof: await worker?.verify(data.verify) });
     }
+    // Typed arrays do not weigh on the collector's own clock: tensors would pile up.
+    Bun.gc(true);
   } catch (error) {
     const known = error instanceof WrinkleFreeError;
     const { file, tensor, field, flag, hint } = known ? error.details : {};
