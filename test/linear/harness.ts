@@ -72,7 +72,7 @@ function copied(native: Native, bytes: Uint8Array) {
   return region;
 }
 
-/** Outputs of a case on one entry (from `raw` weights where it packs none): [rows][n] (or [rows][n / 2] with a gate). */
+/** Outputs of a case: [rows][n] (or [rows][n / 2] with a gate). `raw`: weights of a layout that packs none. */
 export function runLinear(
   native: Native,
   pool: Pool,
