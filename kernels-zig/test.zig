@@ -5,6 +5,7 @@ test {
     _ = @import("executor.zig");
     _ = @import("memory.zig");
     _ = @import("rope_table.zig");
+    _ = @import("guard_test.zig");
     _ = @import("pool_test.zig");
     _ = @import("ops/ops.zig");
 }

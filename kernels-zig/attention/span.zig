@@ -105,7 +105,7 @@ pub fn stage(stored: Stored, from: usize, count: usize, to: [*]f32) void {
 
 /// Asking for an address that is not there does nothing.
 inline fn prefetch(address: usize) void {
-    @prefetch(@as([*]const u8, @ptrFromInt(address)), .{ .locality = 2 });
+    @prefetch(@as([*]allowzero const u8, @ptrFromInt(address)), .{ .locality = 2 });
 }
 
 /// Sets the states of n queries from a span; query i takes part with its first counts[i] positions,
