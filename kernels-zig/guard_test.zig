@@ -245,7 +245,8 @@ fn attendRows(
     defer v.deinit();
     const out = try Guarded(f32).init(rows * width);
     defer out.deinit();
-    const partials = try Guarded(f32).init(16 * shape.heads * 3 * spans.stateFloats(shape.head_dim));
+    const floats = 16 * shape.heads * 3 * spans.stateFloats(shape.head_dim);
+    const partials = try Guarded(f32).init(floats);
     defer partials.deinit();
     const table = try Guarded(f32).floats((position + rows) * shape.head_dim, 4);
     defer table.deinit();
