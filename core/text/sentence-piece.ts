@@ -9,6 +9,9 @@ import { type TokenTable, TokenTableBuilder } from "./token-table.ts";
 /** The character that stands for a space. */
 const spaceMark = "\u2581";
 
+/** A power of two. */
+const rememberedPairs = 2 ** 15;
+
 /** Throws `bad_file` naming the key that does not fit. */
 export function sentencePieceParts(source: GgufSource): TokenizerParts {
   const { metadata } = source;
@@ -53,6 +56,8 @@ class SentencePieceModel implements TokenizerModel {
   readonly #queue = new MergeQueue();
   readonly #encoder = new TextEncoder();
   #pair = new Uint8Array(256);
+  /** Left + 1 (0 = free), right, token of the pair. */
+  readonly #remembered = new Int32Array(rememberedPairs * 3);
 
   constructor(
     table: TokenTable,
@@ -119,8 +124,21 @@ class SentencePieceModel implements TokenizerModel {
     return hex === null ? undefined : Number.parseInt(hex[1]!, 16);
   }
 
+  /** The token of two together, or -1. What was found last for a pair's slot is remembered. */
   #join(left: number, right: number): number {
     if (left < 0 || right < 0) return -1;
+    const hash = Math.imul(left, 0x9e3779b1) ^ Math.imul(right, 0x85ebca6b);
+    const at = ((hash ^ (hash >>> 15)) & (rememberedPairs - 1)) * 3;
+    const known = this.#remembered;
+    if (known[at] !== left + 1 || known[at + 1] !== right) {
+      known[at + 2] = this.#lookUp(left, right);
+      known[at] = left + 1;
+      known[at + 1] = right;
+    }
+    return known[at + 2]!;
+  }
+
+  #lookUp(left: number, right: number): number {
     const [a, b] = [this.#table.bytes(left), this.#table.bytes(right)];
     const length = a.length + b.length;
     if (this.#pair.length < length) this.#pair = new Uint8Array(2 * length);
