@@ -76,7 +76,8 @@ export function testKernel(kernel: Kernel, options: KernelTestOptions): KernelRe
       },
     );
   }
-  const linear = library.entries.filter((entry) => entry.op === "linear");
+  // Without a pack an entry runs on the rows of a mapped file; the suite tests packed layouts.
+  const linear = library.entries.filter((entry) => entry.op === "linear" && entry.pack !== 0);
   const unpack = library.entries.filter((entry) => entry.op === "unpack");
   if (linear.length + unpack.length === 0) {
     throw new WrinkleFreeError("plugin", `kernel ${kernel.name}: it has no linear and no unpack`);
@@ -113,7 +114,6 @@ function fail(test: Test, entry: NativeEntry, what: string): never {
 }
 
 function checkLinear(test: Test, entry: NativeEntry): void {
-  if (entry.pack === 0) fail(test, entry, "it has no pack");
   const layout = ternaryLayout.test(entry.format);
   const quantizer = layout ? undefined : test.registry.quantizer(entry.format);
   const random = new Random(7);

@@ -42,7 +42,7 @@ describe("a ternary format in TypeScript", () => {
     // Of five weights in a byte, the last one is lost.
     sabotage(broken, "index.ts", "/ 3 ** (i % 5)", "/ 3 ** (i % 4)");
     await stranger.install([copyPlugin("test/fixtures/plugin-ternary"), broken]);
-  });
+  }, 120_000);
   afterAll(() => stranger[Symbol.dispose]());
 
   test("passes the suite in its author's hands", async () => {
@@ -119,7 +119,7 @@ describe("a format with a kernel library in C", () => {
       await pluginWithLibrary("-gates", "product(a, r, j + 16)", "product(a, r, j + 15)"),
       await pluginWithLibrary("-pack", "sizeof(s4_block);", "sizeof(s4_block) - 1;"),
     ]);
-  });
+  }, 120_000);
   afterAll(() => stranger[Symbol.dispose]());
 
   test("passes the suites in its author's hands", async () => {
