@@ -75,6 +75,7 @@ function stageMain(manifest, folder) {
       filter: (source) => !/(node_modules|\.zig-cache|zig-out|__pycache__)$/.test(source),
     });
   }
+  run(bun(), ["apps/web/build.ts", join(folder, "apps", "web", "dist")]);
   const { name, description, license, engines, bin, exports, dependencies } = manifest;
   const platforms = Object.keys(targets).map((p) => [kernelsName(p), manifest.version]);
   writePackage(folder, {
