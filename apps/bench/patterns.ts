@@ -14,7 +14,10 @@ const blocks: Readonly<Record<Format, readonly [elements: number, bytes: number]
 
 /** Bytes that follow the codes of i2_s: a float32 scale, and padding. */
 const tailBytes = 32;
-/** A prime, so that rows of a repeated pattern rarely begin at the same place of it. */
+/**
+ * A prime, so that rows of a repeated pattern rarely begin at the same place of it. Embeddings need
+ * long patterns: equal rows are equal logits, of which the screened head must look at every one.
+ */
 const patternBlocks = 65521;
 const weightScale = 0.01;
 
@@ -65,21 +68,21 @@ function patternOf(format: Format): Uint8Array {
 const makePattern: Readonly<Record<Format, (next: () => number) => ArrayBufferView>> = {
   i2_s: (next) => Uint8Array.from({ length: 64 * patternBlocks }, () => fourTrits(next())),
   tq2_0: (next) =>
-    blocksOf(66, (block) => {
+    blocksOf(66, patternBlocks >> 4, (block) => {
       for (let i = 0; i < 64; i++) block.setUint8(i, fourTrits(next()));
       block.setUint16(64, half(weightScale), true);
     }),
   f16: (next) => Uint16Array.from({ length: 32 * patternBlocks }, () => smallHalf(next())),
   q6_k: (next) =>
-    blocksOf(210, (block) => {
-      for (let i = 0; i < 208; i++) block.setUint8(i, next() >>> 24);
+    blocksOf(210, patternBlocks, (block) => {
+      for (let i = 0; i < 208; i += 4) block.setUint32(i, next(), true);
       block.setUint16(208, half(weightScale / 1024), true);
     }),
   f32: (next) => Float32Array.from({ length: 4 * patternBlocks }, () => next() / 2 ** 36 - 0.03125),
 };
 
-function blocksOf(bytes: number, fill: (block: DataView) => void): Uint8Array {
-  const all = new Uint8Array(bytes * (patternBlocks >> 4));
+function blocksOf(bytes: number, count: number, fill: (block: DataView) => void): Uint8Array {
+  const all = new Uint8Array(bytes * count);
   for (let at = 0; at < all.length; at += bytes) fill(new DataView(all.buffer, at, bytes));
   return all;
 }

@@ -14,7 +14,7 @@ import type { Command, Peer } from "./peer.ts";
 
 const help = `bun bench/peers/run.ts [options]
   --peers node-llama-cpp,litespark   which packages (installed in the temporary folder)
-  --llama-bench PROGRAM --llama-model FILE [--llama-args "-rtr 1"] [--own-model FILE]
+  --llama-bench PROGRAM --llama-model FILE [--llama-args="-rtr 1"] [--own-model FILE]
                                      a llama-bench program beside them; ours runs --own-model
   --embedding q6_k|f16               of the file that node-llama-cpp and ours run (q6_k)
   --threads 2  --prefill 128,512  --depth 0,2048  --steps 16  --repetitions 5  --isa avx2  --json`;

@@ -35,19 +35,9 @@ export function i8View(address: number, length: number): Int8Array {
   return new Int8Array(bufferAt(address, length));
 }
 
-/** `length` uint16 at `address`. */
-export function u16View(address: number, length: number): Uint16Array {
-  return new Uint16Array(bufferAt(address, length * 2));
-}
-
 /** `length` uint32 at `address`. */
 export function u32View(address: number, length: number): Uint32Array {
   return new Uint32Array(bufferAt(address, length * 4));
-}
-
-/** `length` int32 at `address`. */
-export function i32View(address: number, length: number): Int32Array {
-  return new Int32Array(bufferAt(address, length * 4));
 }
 
 /** `length` float32 at `address`. */

@@ -24,11 +24,6 @@ const featureBits: Readonly<Record<string, number>> = {
   fp16: 1 << 18,
 };
 
-/** The names of the features in a Host's bit set. */
-export function featureNames(features: number): string[] {
-  return Object.keys(featureBits).filter((name) => (features & featureBits[name]!) !== 0);
-}
-
 /** The native side of a runtime: the project's best library, and every third party's that fits. */
 export interface Native {
   readonly host: Host;

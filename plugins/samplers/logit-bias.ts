@@ -1,5 +1,5 @@
 // Logit bias: adds to, or bans, chosen tokens; ignore_eos and min_tokens ban the end tokens.
-import { type Static, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import {
   type Candidates,
   retain,
@@ -65,8 +65,6 @@ export const logitBias: Sampler<typeof options> = {
     return new LogitBias(biases, context, minimum, allowed);
   },
 };
-
-export type LogitBiasOptions = Static<typeof options>;
 
 /** OpenAI's keys are ids as digits; llama.cpp also takes text, which may be several tokens. */
 function tokensOf(key: number | string, context: SamplerContext, field = "logit_bias"): number[] {

@@ -1,5 +1,5 @@
 // Temperature and dynamic temperature: how far the distribution is sharpened or flattened.
-import { type Static, Type } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
 import { argmax, type Candidates, exp, log, type Sampler, softmax } from "../../core/index.ts";
 
 const options = Type.Object({
@@ -42,8 +42,6 @@ export const temperature: Sampler<typeof options> = {
     };
   },
 };
-
-export type TemperatureOptions = Static<typeof options>;
 
 function greedy(candidates: Candidates): void {
   const best = argmax(candidates);

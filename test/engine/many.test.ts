@@ -127,10 +127,11 @@ test("10,000 short requests leave pages and memory as they were", async () => {
     while (!engine.idle) engine.step();
     engine.clearCache();
   };
-  burst(0, 1000);
+  // The first bursts fill the caches of the runtime and of the allocator.
+  for (let i = 0; i < 4; i++) burst(1000 * i, 1000);
   Bun.gc(true);
   const before = { ...engine.stats, rss: process.memoryUsage.rss() };
-  for (let i = 1; i <= 10; i++) burst(1000 * i, 1000);
+  for (let i = 4; i < 14; i++) burst(1000 * i, 1000);
   Bun.gc(true);
   const after = { ...engine.stats, rss: process.memoryUsage.rss() };
   expect(after.pagesFree).toBe(before.pagesFree);

@@ -22,6 +22,8 @@ export type Finish = "stop" | "length" | "stopped" | "error";
 
 export interface Answer {
   readonly text: string;
+  /** What a reasoning model thought before it answered; not part of later requests. */
+  readonly reasoning?: string;
   readonly model?: string;
   readonly finish?: Finish;
   readonly error?: string;
@@ -128,6 +130,9 @@ function readAnswer(value: unknown): Answer {
   const source = object(value, "an answer");
   return {
     text: string(source.text, "text"),
+    ...(typeof source.reasoning === "string" && {
+      reasoning: string(source.reasoning, "reasoning"),
+    }),
     ...(typeof source.model === "string" && { model: source.model.slice(0, 200) }),
     ...(finishes.includes(source.finish) && { finish: source.finish as Finish }),
     ...(typeof source.error === "string" && { error: source.error.slice(0, 2000) }),

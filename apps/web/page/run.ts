@@ -28,6 +28,10 @@ export interface Live {
 
 export const live: Signal<Live | undefined> = signal(undefined);
 export const busy: ReadonlySignal<boolean> = computed(() => live.value !== undefined);
+/** The conversation that an answer is being received in. */
+export const answering: ReadonlySignal<string | undefined> = computed(
+  () => live.value?.conversation,
+);
 
 let abort: AbortController | undefined;
 
@@ -122,6 +126,7 @@ class Receiver {
   readonly #model = model.value?.id;
   readonly #tokens: TokenScore[];
   #text: string;
+  #reasoning: string;
   #stats: AnswerStats | undefined;
   #firstMs: number | undefined;
   #progress: number | undefined;
@@ -134,6 +139,7 @@ class Receiver {
     this.#conversation = conversation;
     this.#turn = turn;
     this.#text = from?.text ?? "";
+    this.#reasoning = from?.reasoning ?? "";
     this.#tokens = [...(from?.tokens ?? [])];
     this.#show();
   }
@@ -171,8 +177,11 @@ class Receiver {
     else {
       this.#firstMs ??= performance.now() - this.#start;
       this.#progress = undefined;
-      this.#text += event.text;
-      this.#tokens.push(...event.tokens);
+      if (event.type === "reasoning") this.#reasoning += event.text;
+      else {
+        this.#text += event.text;
+        this.#tokens.push(...event.tokens);
+      }
       if (event.timings) this.#time(event.timings);
     }
     this.#schedule();
@@ -220,6 +229,7 @@ class Receiver {
       text: this.#text,
       model: this.#model,
       finish: this.#finish,
+      ...(this.#reasoning !== "" && { reasoning: this.#reasoning }),
       ...(error !== undefined && { error }),
       ...(this.#stats && { stats: this.#stats }),
       // A copy, for the page compares by identity; only where tokens were asked for.

@@ -139,7 +139,7 @@ async function loadProps(): Promise<void> {
     path: found.model_path ?? "",
     build: found.build_info ?? "",
     name: found.model_name,
-    experts: Array.isArray(found.experts) ? found.experts : [],
+    experts: Array.isArray(found.expert_tokens) ? found.expert_tokens : [],
   };
 }
 

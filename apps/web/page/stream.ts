@@ -21,6 +21,7 @@ export interface Timings {
 
 export type StreamEvent =
   | { readonly type: "progress"; readonly processed: number; readonly total: number }
+  | { readonly type: "reasoning"; readonly text: string; readonly timings?: Timings }
   | {
       readonly type: "text";
       readonly text: string;
@@ -98,7 +99,10 @@ interface Chunk {
   readonly timings?: Timings;
   readonly prompt_progress?: { readonly processed: number; readonly total: number };
   readonly choices?: readonly {
-    readonly delta?: { readonly content?: string | null };
+    readonly delta?: {
+      readonly content?: string | null;
+      readonly reasoning_content?: string | null;
+    };
     readonly logprobs?: {
       readonly content?: readonly (Scored & { readonly top_logprobs: readonly Scored[] })[];
     } | null;
@@ -112,6 +116,8 @@ function* read(chunk: Chunk): Generator<StreamEvent, void, undefined> {
   if (progress) yield { type: "progress", ...progress };
   const choice = chunk.choices?.[0];
   const text = choice?.delta?.content;
+  const reasoning = choice?.delta?.reasoning_content;
+  if (reasoning) yield { type: "reasoning", text: reasoning, timings };
   if (text) yield { type: "text", text, tokens: scores(choice), timings };
   else if (timings) yield { type: "timings", timings };
   if (choice?.finish_reason) {

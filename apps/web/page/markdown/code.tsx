@@ -13,7 +13,7 @@ export function CodeBlock(props: {
         <span>{language ?? "text"}</span>
         <CopyButton text={props.text} what="code" />
       </figcaption>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region must take the focus */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrollable region takes focus */}
       <pre tabIndex={0}>
         <code>{props.text}</code>
       </pre>

@@ -18,37 +18,31 @@ class Guard extends Component<{ readonly text: string; readonly children: Compon
   }
 }
 
-/** A finished text, or one that grows at its end. */
-export function AnswerText(props: { readonly text: string; readonly growing: boolean }): VNode {
-  const { thought, text } = splitThought(props.text.replaceAll(/\r\n?/g, "\n"));
+/** A finished text, or one that grows at its end, after what the model thought. */
+export function AnswerText(props: {
+  readonly text: string;
+  readonly reasoning?: string | undefined;
+  readonly growing: boolean;
+}): VNode {
+  const { text, reasoning, growing } = props;
   return (
-    <Guard text={props.text}>
-      {thought !== undefined && (
-        <details class="thought" open={props.growing && text === ""}>
+    <Guard text={text}>
+      {reasoning && (
+        <details class="thought" open={growing && text === ""}>
           <summary>Reasoning</summary>
-          <div class="plain">{thought}</div>
+          <div class="plain">{reasoning}</div>
         </details>
       )}
-      {props.growing ? <Growing text={text} /> : <Finished text={text} />}
+      <Body text={text.replaceAll(/\r\n?/g, "\n")} growing={growing} />
     </Guard>
   );
 }
 
-function Growing({ text }: { readonly text: string }): VNode {
+/** Parsed piece by piece while it grows and once as a whole at its end; what is equal is not drawn anew. */
+function Body({ text, growing }: { readonly text: string; readonly growing: boolean }): VNode {
   const markdown = useRef(new GrowingMarkdown());
-  return <Markdown blocks={markdown.current.blocks(text)} />;
-}
-
-function Finished({ text }: { readonly text: string }): VNode {
-  return <Markdown blocks={useMemo(() => markdownBlocks(text), [text])} />;
-}
-
-/** Reasoning models begin with a <think> part, which is set apart. */
-function splitThought(text: string): { thought?: string; text: string } {
-  const match = /^\s*<think>\n?([\s\S]*?)(?:<\/think>\s*([\s\S]*)|$)/.exec(text);
-  if (!match) return { text };
-  const thought = match[1]?.trim();
-  return { text: match[2] ?? "", ...(thought && { thought }) };
+  const whole = useMemo(() => (growing ? undefined : markdownBlocks(text)), [text, growing]);
+  return <Markdown blocks={whole ?? markdown.current.blocks(text)} />;
 }
 
 /** What to tell about an answer that did not end by itself. */

@@ -4,7 +4,8 @@ import type { VNode } from "preact";
 const paths = {
   chats: "M4 6h16M4 12h16M4 18h10",
   close: "M6 6l12 12M18 6L6 18",
-  sliders: "M4 7h9M17 7h3M4 17h3M11 17h9M15 5v4M9 15v4",
+  sliders:
+    "M4 8h8M16 8h4M12 8a2 2 0 1 0 4 0 2 2 0 1 0-4 0M4 16h2M10 16h10M6 16a2 2 0 1 0 4 0 2 2 0 1 0-4 0",
   plus: "M12 5v14M5 12h14",
   send: "M12 19V5M6 11l6-6 6 6",
   stop: "M7 7h10v10H7z",

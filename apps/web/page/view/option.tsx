@@ -10,14 +10,16 @@ export interface OptionProps {
   readonly schema: OptionSchema;
   /** The server's own value; what is sent when nothing is set here. */
   readonly standard: unknown;
+  /** What the field shows when neither side has a number. */
+  readonly off?: string;
 }
 
-export function Option({ name, label, schema, standard }: OptionProps): VNode {
+export function Option({ name, label, schema, standard, off }: OptionProps): VNode {
   const id = useId();
   const own = settings.value.sampling[name];
   const changed = own !== undefined;
   const set = (value: unknown): void => setSampling(name, value);
-  const control = { id, schema, standard, value: own ?? standard, own, set };
+  const control = { id, schema, standard, value: own ?? standard, own, off, set };
   return (
     <div class={changed ? "option changed" : "option"}>
       <label for={id}>{label ?? name}</label>
@@ -43,6 +45,7 @@ interface ControlProps {
   readonly standard: unknown;
   readonly value: unknown;
   readonly own: unknown;
+  readonly off?: string | undefined;
   set(value: unknown): void;
 }
 
@@ -66,7 +69,7 @@ function Control(props: ControlProps): VNode {
   return <JsonControl {...props} />;
 }
 
-function NumberControl({ id, schema, standard, value, own, set }: ControlProps): VNode {
+function NumberControl({ id, schema, standard, value, own, off, set }: ControlProps): VNode {
   const minimum = schema.minimum ?? schema.exclusiveMinimum;
   const maximum = schema.maximum ?? schema.exclusiveMaximum;
   const step = schema.type === "integer" ? 1 : "any";
@@ -76,9 +79,10 @@ function NumberControl({ id, schema, standard, value, own, set }: ControlProps):
     if (input.value === "") set(undefined);
     else if (input.validity.valid) set(input.valueAsNumber);
   };
+  const placeholder = typeof standard === "number" ? String(standard) : (off ?? "unset");
   const narrow = minimum !== undefined && maximum !== undefined && maximum - minimum <= 2;
   return (
-    <span class="number">
+    <>
       {narrow && (
         <input
           type="range"
@@ -98,10 +102,10 @@ function NumberControl({ id, schema, standard, value, own, set }: ControlProps):
         max={maximum}
         step={step}
         value={own === undefined ? "" : String(own)}
-        placeholder={typeof standard === "number" ? String(standard) : "server's choice"}
+        placeholder={placeholder}
         onChange={change}
       />
-    </span>
+    </>
   );
 }
 

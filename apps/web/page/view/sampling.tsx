@@ -14,14 +14,14 @@ const usual: readonly (readonly [name: string, label: string])[] = [
 
 const maxTokens: OptionSchema = {
   type: "integer",
-  minimum: -1,
-  description: "Tokens to generate at most; −1: until the context is full.",
+  minimum: 1,
+  description: "Tokens to generate at most. Without a limit: until the context is full.",
 };
 const seed: OptionSchema = {
   type: "integer",
-  minimum: -1,
+  minimum: 0,
   maximum: 4294967295,
-  description: "The same seed gives the same answer; −1: another each time.",
+  description: "The same seed gives the same answer.",
 };
 
 export function Sampling(): VNode | null {
@@ -29,6 +29,7 @@ export function Sampling(): VNode | null {
   if (!known) return null;
   const all = Object.assign({}, ...known.samplers.map(({ options }) => options));
   const shown = new Set(usual.map(([name]) => name));
+  const limit = known.defaults.max_tokens;
   const { sampling, probabilities } = settings.value;
   return (
     <>
@@ -42,9 +43,10 @@ export function Sampling(): VNode | null {
         name="max_tokens"
         label="Max tokens"
         schema={maxTokens}
-        standard={known.defaults.max_tokens}
+        standard={limit === -1 ? undefined : limit}
+        off="no limit"
       />
-      <Option name="seed" label="Seed" schema={seed} standard={-1} />
+      <Option name="seed" label="Seed" schema={seed} standard={undefined} off="random" />
       <div class="option">
         <label for="probabilities">Token probabilities</label>
         <input

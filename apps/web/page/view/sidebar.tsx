@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { type Conversation, exportText, importText } from "../conversation.ts";
-import { live, stop } from "../run.ts";
+import { answering, stop } from "../run.ts";
 import { conversations, currentId, put, remove, rename, show } from "../store.ts";
 import { notify } from "../toast.ts";
 import { Icon, IconButton, Logo } from "./icons.tsx";
@@ -87,7 +87,7 @@ function Entry(props: {
   }
   const chosen = id === currentId.value;
   const drop = (): void => {
-    if (live.value?.conversation === id) stop();
+    if (answering.value === id) stop();
     remove([id]);
   };
   return (
@@ -99,7 +99,7 @@ function Entry(props: {
         onClick={() => onOpen(id)}
       >
         {title}
-        {live.value?.conversation === id && <span class="pulse" />}
+        {answering.value === id && <span class="pulse" />}
       </button>
       <span class="entry-actions">
         <IconButton

@@ -66,7 +66,7 @@ export function Tokens({ tokens }: { readonly tokens: readonly TokenScore[] }): 
     chosen.value >= first && chosen.value < first + partSize ? chosen.value : -1;
   return (
     <div class="tokens">
-      {/* biome-ignore lint/a11y/useSemanticElements: a fieldset holds form fields, these are words */}
+      {/* biome-ignore lint/a11y/useSemanticElements: fieldsets hold form fields, not words */}
       <div
         class="token-text"
         role="group"

@@ -1,5 +1,5 @@
 // One turn of a conversation, with what can be done about it.
-import { useSignal } from "@preact/signals";
+import { type Signal, useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import {
@@ -80,29 +80,53 @@ function Edit(props: { readonly text: string; readonly onDone: (text?: string) =
   );
 }
 
-/** The turn that is being received takes its text from the stream. */
+/** A reply. The one that is being received takes its text from the stream. */
 export function AssistantView(props: {
   readonly conversation: Conversation;
   readonly turn: AssistantTurn;
   readonly last: boolean;
 }): VNode {
-  const { conversation, turn, last } = props;
-  const streaming = last && live.value?.turn === turn.id ? live.value : undefined;
-  if (streaming) return <Receiving live={streaming} />;
-  return <Received conversation={conversation} turn={turn} last={last} busy={busy.value} />;
+  // Only the last turn looks at what changes with each frame.
+  const receiving = props.last ? live.value : undefined;
+  const own = receiving?.turn === props.turn.id ? receiving : undefined;
+  return <Reply {...props} live={own} busy={busy.value} />;
 }
 
-function Receiving({ live }: { readonly live: Live }): VNode {
-  const { answer, progress } = live;
+interface ReplyProps {
+  readonly conversation: Conversation;
+  readonly turn: AssistantTurn;
+  readonly last: boolean;
+  readonly live: Live | undefined;
+  readonly busy: boolean;
+}
+
+const Reply = memo(
+  (props: ReplyProps) => <ReplyView {...props} />,
+  (before, now) =>
+    before.turn === now.turn &&
+    before.last === now.last &&
+    before.live === now.live &&
+    before.busy === now.busy,
+);
+
+function ReplyView(props: ReplyProps): VNode {
+  const { turn, live } = props;
+  // An answer that came token by token is left so; one that was stored is shown as text.
+  const asTokens = useSignal(live !== undefined);
+  const answer = live?.answer ?? shownAnswer(turn);
   return (
-    <article class="turn assistant" aria-label="Answer" aria-busy="true">
-      {answer.text === "" && <Waiting progress={progress} />}
-      {answer.tokens ? (
+    <article class="turn assistant" aria-label="Answer" aria-busy={live !== undefined}>
+      {live && answer.text === "" && !answer.reasoning && <Waiting progress={live.progress} />}
+      {asTokens.value && answer.tokens ? (
         <Tokens tokens={answer.tokens} />
       ) : (
-        <AnswerText text={answer.text} growing />
+        <AnswerText text={answer.text} reasoning={answer.reasoning} growing={live !== undefined} />
       )}
-      {answer.stats && <Stats stats={answer.stats} />}
+      {!live && <EndNote answer={answer} />}
+      <div class="actions">
+        {!live && <Actions {...props} answer={answer} asTokens={asTokens} />}
+        {props.last && answer.stats && <Stats stats={answer.stats} />}
+      </div>
     </article>
   );
 }
@@ -123,61 +147,43 @@ function Waiting({ progress }: { readonly progress: number | undefined }): VNode
   );
 }
 
-interface ReceivedProps {
-  readonly conversation: Conversation;
-  readonly turn: AssistantTurn;
-  readonly last: boolean;
-  readonly busy: boolean;
-}
-
-const Received = memo(
-  (props: ReceivedProps) => <ReceivedView {...props} />,
-  (before, now) => before.turn === now.turn && before.last === now.last && before.busy === now.busy,
-);
-
-function ReceivedView({ conversation, turn, last, busy }: ReceivedProps): VNode {
-  const asTokens = useSignal(false);
-  const answer = shownAnswer(turn);
+/** What can be done with an answer that is there. */
+function Actions(
+  props: ReplyProps & { readonly answer: Answer; readonly asTokens: Signal<boolean> },
+): VNode {
+  const { conversation, turn, last, busy, answer, asTokens } = props;
+  const cut = answer.text !== "" && answer.finish !== "stop" && answer.finish !== undefined;
   return (
-    <article class="turn assistant" aria-label="Answer">
-      {asTokens.value && answer.tokens ? (
-        <Tokens tokens={answer.tokens} />
-      ) : (
-        <AnswerText text={answer.text} growing={false} />
+    <>
+      <Versions conversation={conversation} turn={turn} busy={busy} />
+      {answer.text !== "" && <CopyButton text={answer.text} what="answer" />}
+      {answer.tokens && (
+        <IconButton
+          icon="tokens"
+          label="Show token probabilities"
+          pressed={asTokens.value}
+          onClick={() => {
+            asTokens.value = !asTokens.value;
+          }}
+        />
       )}
-      <EndNote answer={answer} />
-      <div class="actions">
-        <Versions conversation={conversation} turn={turn} busy={busy} />
-        {answer.text !== "" && <CopyButton text={answer.text} what="answer" />}
-        {answer.tokens && (
-          <IconButton
-            icon="tokens"
-            label="Show token probabilities"
-            pressed={asTokens.value}
-            onClick={() => {
-              asTokens.value = !asTokens.value;
-            }}
-          />
-        )}
-        {last && (
-          <IconButton
-            icon="redo"
-            label={answer.finish === "error" ? "Try again" : "Regenerate"}
-            disabled={busy}
-            onClick={() => regenerate(conversation)}
-          />
-        )}
-        {last && answer.text !== "" && answer.finish !== "stop" && (
-          <IconButton
-            icon="play"
-            label="Continue"
-            disabled={busy}
-            onClick={() => resume(conversation)}
-          />
-        )}
-        {last && answer.stats && <Stats stats={answer.stats} />}
-      </div>
-    </article>
+      {last && (
+        <IconButton
+          icon="redo"
+          label={answer.finish === "error" ? "Try again" : "Regenerate"}
+          disabled={busy}
+          onClick={() => regenerate(conversation)}
+        />
+      )}
+      {last && cut && (
+        <IconButton
+          icon="play"
+          label="Continue"
+          disabled={busy}
+          onClick={() => resume(conversation)}
+        />
+      )}
+    </>
   );
 }
 
@@ -193,7 +199,7 @@ function EndNote({ answer }: { readonly answer: Answer }): VNode | null {
 }
 
 /** Moves between the answers that regenerating gave. */
-function Versions(props: Omit<ReceivedProps, "last">): VNode | null {
+function Versions(props: Pick<ReplyProps, "conversation" | "turn" | "busy">): VNode | null {
   const { conversation, turn, busy } = props;
   const { length } = turn.answers;
   if (length < 2) return null;

@@ -17,7 +17,7 @@ const questions = [
 ];
 
 export function Welcome(): VNode {
-  const demo = /[\\/]apps[\\/]models[\\/]tern[^\\/]*\.gguf$/.test(props.value?.path ?? "");
+  const demo = /(^|[\\/])apps[\\/]models[\\/]tern[^\\/]*\.gguf$/.test(props.value?.path ?? "");
   return (
     <section class="transcript" aria-label="Start">
       <div class="column welcome">
