@@ -99,7 +99,13 @@ describe("one sequence at a time, one waiting", () => {
 test("a stream that waits long sends pings", async () => {
   const server = await testServer({
     models: [
-      { model: modelPath, contextLength, threads: 1, maxSequences: 1, engine: { queueLimit: 32 } },
+      {
+        model: modelPath,
+        contextLength: 4096,
+        threads: 1,
+        maxSequences: 1,
+        engine: { queueLimit: 32 },
+      },
     ],
     pingMs: 20,
   });
