@@ -1,11 +1,12 @@
 // Tokenizer: golden cases from tokenizer.json and from GGUF metadata, special tokens, bad sources.
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { createTokenizer } from "../../core/text/tokenizer.ts";
 import plugin from "../../plugins/gguf/index.ts";
 import { ggufSource, goldenCases, huggingFaceSource } from "./sources.ts";
 
 const file = new URL("../fixtures/gguf/tern-i2_s.gguf", import.meta.url).pathname;
-using model = await plugin.loaders![0]!.open(file);
+const model = await plugin.loaders![0]!.open(file);
+afterAll(() => model[Symbol.dispose]());
 
 const sources = {
   "tokenizer.json": huggingFaceSource,
