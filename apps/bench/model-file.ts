@@ -16,7 +16,7 @@ import {
 import { syntheticVocabulary } from "./vocabulary.ts";
 
 /** Changes whenever a file written before is no longer what this version writes. */
-const version = 2;
+const version = 3;
 const contextLength = 8192;
 /** ggml's file_type numbers, for readers that show them. */
 const fileTypes = { i2_s: 40, tq2_0: 37 } as const;

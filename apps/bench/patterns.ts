@@ -20,6 +20,8 @@ const tailBytes = 32;
  */
 const patternBlocks = 65521;
 const weightScale = 0.01;
+/** The smallest normal float16. */
+const smallestHalf = 2 ** -14;
 
 /** Bytes of `count` elements; random ones repeat a pattern, which no kernel can notice. */
 export function patternBytes(format: Format, count: number, value?: number): Uint8Array {
@@ -76,7 +78,7 @@ const makePattern: Readonly<Record<Format, (next: () => number) => ArrayBufferVi
   q6_k: (next) =>
     blocksOf(210, patternBlocks, (block) => {
       for (let i = 0; i < 208; i += 4) block.setUint32(i, next(), true);
-      block.setUint16(208, half(weightScale / 1024), true);
+      block.setUint16(208, half(smallestHalf), true);
     }),
   f32: (next) => Float32Array.from({ length: 4 * patternBlocks }, () => next() / 2 ** 36 - 0.03125),
 };

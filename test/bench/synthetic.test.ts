@@ -13,13 +13,13 @@ const registry = await createRegistry();
 const own = { contextLength: 64, threads: 1, maxSequences: 8 };
 
 for (const format of ["i2_s", "tq2_0", "f16", "q6_k", "f32"] as const) {
-  test(`random ${format} bytes decode to finite values, ternary ones to all three`, () => {
+  test(`random ${format} bytes decode to small values, ternary ones to all three`, () => {
     const shape = [64, 512];
     const bytes = patternBytes(format, 64 * 512);
     const quantizer = registry.quantizer(format);
     expect(bytes.byteLength).toBe(quantizer.byteLength(shape));
     const values = quantizer.decode({ bytes }, shape);
-    expect(values.every(Number.isFinite)).toBe(true);
+    expect(values.every((value) => Math.abs(value) < 1)).toBe(true);
     const different = new Set(values).size;
     if (quantizer.ternary) expect(different).toBe(3);
     else expect(different).toBeGreaterThan(500);
