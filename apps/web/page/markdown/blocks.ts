@@ -54,10 +54,13 @@ export function markdownBlocks(text: string): readonly Block[] {
 }
 
 /** Markers that open one block in another, more deeply than any text for people does. */
-const tooDeep = /^(?:[ \t]*(?:[>*+-]|\d+[.)])){33,}/m;
+const tooDeep = /^(?=(?:[ \t]*(?:[>*+-]|\d+[.)])){33})/gm;
+
+/** Makes such lines text: the parser recurses, and a hostile answer must not exhaust its stack. */
+export function flatten(text: string): string {
+  return text.replaceAll(tooDeep, "\\");
+}
 
 function parse(text: string): MarkedToken[] {
-  // The parser recurses; a hostile answer must not exhaust its stack.
-  if (tooDeep.test(text)) return [{ type: "code", raw: text, text }];
   return new Lexer({ gfm: true, breaks: true }).lex(text) as MarkedToken[];
 }

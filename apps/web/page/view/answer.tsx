@@ -2,7 +2,7 @@
 import { Component, type ComponentChildren, type VNode } from "preact";
 import { useMemo, useRef } from "preact/hooks";
 import type { Answer } from "../conversation.ts";
-import { GrowingMarkdown, markdownBlocks } from "../markdown/blocks.ts";
+import { flatten, GrowingMarkdown, markdownBlocks } from "../markdown/blocks.ts";
 import { Markdown } from "../markdown/render.tsx";
 
 /** Shows the text as it is where drawing it as Markdown fails. */
@@ -33,7 +33,7 @@ export function AnswerText(props: {
           <div class="plain">{reasoning}</div>
         </details>
       )}
-      <Body text={text.replaceAll(/\r\n?/g, "\n")} growing={growing} />
+      <Body text={flatten(text.replaceAll(/\r\n?/g, "\n"))} growing={growing} />
     </Guard>
   );
 }

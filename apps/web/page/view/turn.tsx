@@ -1,7 +1,7 @@
 // One turn of a conversation, with what can be done about it.
 import { type Signal, useSignal } from "@preact/signals";
 import type { VNode } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import {
   type Answer,
   type AssistantTurn,
@@ -53,7 +53,7 @@ export function UserView(props: {
 
 function Edit(props: { readonly text: string; readonly onDone: (text?: string) => void }): VNode {
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     area.current?.focus();
     area.current?.setSelectionRange(props.text.length, props.text.length);
   }, [props.text]);
