@@ -1,7 +1,7 @@
 // Finds and decodes the stored rows of one part of a packed matrix: a tensor, or an expert of a stack.
 import { assert } from "../errors.ts";
 import type { Model } from "../model.ts";
-import type { Part } from "./parts.ts";
+import { type Part, type RowScales, rowScales } from "./parts.ts";
 
 /** Where the encoded rows of a part lie: a tensor of its own, or an expert's share of a stack. */
 export function stored(model: Model, part: Part, k: number): { address: number; bytes: number } {
@@ -21,14 +21,24 @@ export function stored(model: Model, part: Part, k: number): { address: number; 
   };
 }
 
-/** Trits or float32 values of a part, decoded in TypeScript: for formats without a native unpack. */
-export function decoded(model: Model, part: Part, k: number): Int8Array | Float32Array {
+/** Values of a part, decoded in TypeScript. */
+export interface Decoded {
+  /** Trits or float32, row-major. */
+  readonly values: Int8Array | Float32Array;
+  /** Of masters: the scales that quantizing them gave, so that it is not done again for them. */
+  readonly scales?: RowScales;
+}
+
+/** Decodes a part in TypeScript: for masters, and for formats without a native unpack. */
+export function decoded(model: Model, part: Part, k: number): Decoded {
   const tensor = model.tensor(part.name);
   const stacked = tensor.shape.length === 3 && tensor.parts.length === 1;
   const index = stacked ? 0 : part.index;
-  const values = tensor.ternary
-    ? model.ternary(part.name, index).trits
-    : model.floats(part.name, index);
   const size = part.rows * k;
-  return stacked ? values.subarray(part.index * size, (part.index + 1) * size) : values;
+  const own = <T extends Int8Array | Float32Array>(values: T): T =>
+    stacked ? (values.subarray(part.index * size, (part.index + 1) * size) as T) : values;
+  if (!tensor.ternary) return { values: own(model.floats(part.name, index)) };
+  const { trits, scales } = model.ternary(part.name, index);
+  const known = tensor.masters && !stacked ? rowScales(scales, part.rows, k, undefined) : undefined;
+  return { values: own(trits), scales: known };
 }

@@ -58,7 +58,7 @@ export class WeightPacker extends NativeArena {
     if (entries.size > 1) return false;
     if (this.#entry(names[0] ?? "").pack === 0) return false;
     if (!first.ternary) return true;
-    const groups = new Set(names.map((name) => this.#scales(name, 0).group));
+    const groups = new Set(names.map((name) => this.#group(name)));
     return groups.size === 1;
   }
 
@@ -87,10 +87,14 @@ export class WeightPacker extends NativeArena {
     const weightStride = Math.ceil(this.host.packedBytes(entry, n, k) / 64) * 64;
     const bytes = weightStride * all.length;
     const address = this.allocate(bytes);
+    const known = new Map<Part, RowScales>();
     all.forEach((own, e) => {
-      for (const part of own) this.#packPart(part, entry, address + e * weightStride, n, k);
+      for (const part of own) {
+        const scales = this.#packPart(part, entry, address + e * weightStride, n, k);
+        if (scales) known.set(part, scales);
+      }
     });
-    const { scale, group } = this.#packScales(all, n, k);
+    const { scale, group } = this.#packScales(all, n, k, known);
     return {
       entry,
       address,
@@ -257,7 +261,14 @@ export class WeightPacker extends NativeArena {
     return address;
   }
 
-  #packPart(part: Part, entry: NativeEntry, out: number, n: number, k: number): void {
+  /** Packs one part; returns its scales where decoding gave them along. */
+  #packPart(
+    part: Part,
+    entry: NativeEntry,
+    out: number,
+    n: number,
+    k: number,
+  ): RowScales | undefined {
     const tensor = this.#model.tensor(part.name);
     const { ternary } = tensor;
     const unpack = tensor.masters ? undefined : this.#kernels.find("unpack", tensor.format);
@@ -272,6 +283,7 @@ export class WeightPacker extends NativeArena {
       totalRows: n,
     };
     const encoded = stored(this.#model, part, k);
+    let scales: RowScales | undefined;
     if (unpack) {
       const bad = this.host.pack(this.#pool, {
         ...job,
@@ -287,15 +299,24 @@ export class WeightPacker extends NativeArena {
         );
       }
     } else {
-      const values = decoded(this.#model, part, k);
+      const own = decoded(this.#model, part, k);
+      scales = own.scales;
       this.host.pack(this.#pool, {
         ...job,
-        source: addressOf(values),
-        sourceBytes: values.byteLength,
+        source: addressOf(own.values),
+        sourceBytes: own.values.byteLength,
         unpack: 0,
       });
     }
     this.#progress(encoded.bytes);
+    return scales;
+  }
+
+  /** Elements that share a scale; 0 = a row's. Told by the format alone where it has no groups. */
+  #group(name: string): number {
+    const { masters, quantizer } = this.#model.tensor(name);
+    if (masters || quantizer.ternary?.group === undefined) return 0;
+    return this.#scales(name, 0).group;
   }
 
   /** Scales of one part, one a row or `group` elements each. */
@@ -322,15 +343,16 @@ export class WeightPacker extends NativeArena {
     all: readonly (readonly Part[])[],
     n: number,
     k: number,
+    known: ReadonlyMap<Part, RowScales> = new Map(),
   ): { scale: number; group: number } {
     const first = all[0]?.[0];
     if (!first || !this.#model.tensor(first.name).ternary) return { scale: 0, group: 0 };
-    const { group } = this.#scales(first.name, first.index);
+    const group = this.#group(first.name);
     const perRow = group === 0 ? 1 : Math.ceil(k / group);
     const packed = new Float32Array(all.length * n * perRow);
     all.forEach((parts, e) => {
       for (const part of parts) {
-        const own = this.#scales(part.name, part.index);
+        const own = known.get(part) ?? this.#scales(part.name, part.index);
         if (own.group !== group) throw this.#mixedGroups(part.name);
         for (let row = 0; row < part.rows; row++) {
           const target = (e * n + packedRow(part, row)) * perRow;
