@@ -1,8 +1,7 @@
 // The engine: add requests, cancel them, and step; synchronous, and it knows token ids only.
 import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Constraint } from "../grammar/constraint.ts";
-import type { SamplerChain } from "../sampling/chain.ts";
-import { logprobs } from "../sampling/chain.ts";
+import { logprobs, type SamplerChain } from "../sampling/chain.ts";
 import { checkRequest } from "./check.ts";
 import { drawToken, neededLogits } from "./draw.ts";
 import { proposeByLookup } from "./lookup.ts";

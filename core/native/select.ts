@@ -68,7 +68,12 @@ export function openKernels(
   return { host, isa: best.isa, libraries, entries, find };
 }
 
-function findEntry(entries: readonly NativeEntry[], op: string, format: string) {
+/** The entry of highest priority for an op and format; among equals the first. */
+export function findEntry(
+  entries: readonly NativeEntry[],
+  op: string,
+  format: string,
+): NativeEntry | undefined {
   let best: NativeEntry | undefined;
   for (const entry of entries) {
     if (entry.op !== op || entry.format !== format) continue;

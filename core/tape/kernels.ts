@@ -1,6 +1,7 @@
 // The op implementations at hand: entries of all libraries that fit this CPU, the best of each first.
 import { WrinkleFreeError } from "../errors.ts";
 import type { NativeEntry } from "../native/library.ts";
+import { findEntry } from "../native/select.ts";
 
 /** Layouts that hold ternary weights are named t2, t5, ... */
 const ternaryLayoutName = /^t\d/;
@@ -8,13 +9,13 @@ const ternaryLayoutName = /^t\d/;
 export class KernelTable {
   readonly #entries: readonly NativeEntry[];
 
-  /** Entries in order of preference of their libraries; among equals the higher priority wins. */
+  /** Entries of higher priority win; among equals those of the library that comes first. */
   constructor(entries: readonly NativeEntry[]) {
-    this.#entries = [...entries].sort((a, b) => b.priority - a.priority);
+    this.#entries = entries;
   }
 
   find(op: string, format = ""): NativeEntry | undefined {
-    return this.#entries.find((entry) => entry.op === op && entry.format === format);
+    return findEntry(this.#entries, op, format);
   }
 
   /** Like `find`, but throws `plugin` where no library offers the op. */
@@ -38,10 +39,10 @@ export class KernelTable {
     });
   }
 
+  /** Every layout for ternary linears, the preferred one first. */
   ternaryLayouts(): readonly NativeEntry[] {
-    const layouts = this.#entries.filter(
-      (entry) => entry.op === "linear" && ternaryLayoutName.test(entry.format),
-    );
-    return layouts;
+    return this.#entries
+      .filter((entry) => entry.op === "linear" && ternaryLayoutName.test(entry.format))
+      .sort((a, b) => b.priority - a.priority);
   }
 }
