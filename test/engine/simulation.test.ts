@@ -7,21 +7,11 @@ import type { StepRunner } from "../../core/engine/runner.ts";
 import { createSamplerChain } from "../../core/sampling/chain.ts";
 import type { StepPlan } from "../../core/tape/tape.ts";
 import samplers from "../../plugins/samplers/index.ts";
+import { generator } from "../support/random.ts";
 
 const vocabulary = 48;
 const pagePositions = 8;
 const contextLength = 128;
-
-/** A small seeded generator (mulberry32). */
-function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /**
  * A stand-in for a model whose logits are a hash of every token that its pages hold at positions

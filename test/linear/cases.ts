@@ -1,17 +1,6 @@
 // Random and extreme linear cases, from a seeded generator.
+import { generator } from "../support/random.ts";
 import type { LinearCase } from "./oracle.ts";
-
-/** A small seeded generator (mulberry32): uniform in [0, 1). */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 export type Weights = "random" | "plus" | "minus" | "zero";
 export type Inputs = "random" | "low" | "high";

@@ -4,7 +4,7 @@ import { Registry } from "../../core/index.ts";
 import type { Pool } from "../../core/native/host.ts";
 import type { Native } from "../../core/native/select.ts";
 import { standard } from "../../plugins/standard.ts";
-import { generator } from "./cases.ts";
+import { generator } from "../support/random.ts";
 import { natives, runLinear } from "./harness.ts";
 import { Head, topOf } from "./head-harness.ts";
 

@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import formats from "../../plugins/formats/index.ts";
 import { runOps, type TestLibrary, type TestOp } from "../kernels/harness.ts";
 import { emulated } from "../kernels/replay.ts";
-import { floatCase, generator, ternaryCase, trits } from "./cases.ts";
+import { generator } from "../support/random.ts";
+import { floatCase, ternaryCase, trits } from "./cases.ts";
 import { activations, gates, rowScales } from "./harness.ts";
 import { type LinearCase, linear } from "./oracle.ts";
 

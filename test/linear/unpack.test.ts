@@ -3,7 +3,8 @@ import { expect, test } from "bun:test";
 import { addressOf, bytesView } from "../../core/native/memory.ts";
 import type { Native } from "../../core/native/select.ts";
 import formats from "../../plugins/formats/index.ts";
-import { floats, generator, trits } from "./cases.ts";
+import { generator } from "../support/random.ts";
+import { floats, trits } from "./cases.ts";
 import { natives } from "./harness.ts";
 
 /** Bytes of [n][k] packed to `layout` from a stored tensor (or from plain values), and the status. */
