@@ -13,6 +13,12 @@ export interface RequestLimits {
 /** Throws `bad_request` for an empty prompt or a token that is none, `context_exceeded` for a long one. */
 export function checkRequest(request: GenerateRequest, limits: RequestLimits): void {
   const { prompt } = request;
+  const { embedding, maxTokens, promptLogprobs } = request;
+  if (embedding !== undefined && (maxTokens !== 0 || promptLogprobs !== undefined)) {
+    throw new WrinkleFreeError("bad_request", "an embedding generates and scores no tokens", {
+      field: "embedding",
+    });
+  }
   if (prompt.length === 0) {
     throw new WrinkleFreeError("bad_request", "the prompt has no tokens", { field: "prompt" });
   }

@@ -10,6 +10,7 @@ import type {
   EngineStats,
   GenerateRequest,
   ModelInfo,
+  Pooling,
 } from "./protocol.ts";
 import type { RuntimeOptions } from "./runtime.ts";
 
@@ -119,6 +120,20 @@ class WorkerEngineClient implements EngineClient {
       this.#streams.delete(id);
       if (!ended && !stream.error) this.#send({ type: "cancel", id });
     }
+  }
+
+  async embed(
+    tokens: readonly number[],
+    options: { pooling: Pooling; cacheSalt?: string; signal?: AbortSignal },
+  ): Promise<Float32Array[]> {
+    const { pooling, cacheSalt, signal } = options;
+    const request = { prompt: tokens, maxTokens: 0, sampling: {}, endTokens: [] };
+    const events = this.generate({ ...request, embedding: pooling, cacheSalt }, { signal });
+    for await (const event of events) {
+      if (event.type === "embedding") return [...event.vectors];
+      if (event.type === "error") throw new WrinkleFreeError(event.code, event.message);
+    }
+    throw new WrinkleFreeError("cancelled", "the embedding was cancelled");
   }
 
   stats(): Promise<EngineStats> {

@@ -12,6 +12,7 @@ export function neededLogits(work: readonly Work[], limit: number): number | "al
   let most = 1;
   for (const { sequence, draft } of work) {
     const { request, chain, constraint } = sequence;
+    if (request.embedding !== undefined) continue;
     if (request.logprobs !== undefined || constraint) return "all";
     if (request.promptLogprobs !== undefined && !sequence.promptDone) return "all";
     const needed = chain.neededLogits();

@@ -6,12 +6,19 @@ import { checkRequest } from "./check.ts";
 import { drawToken, neededLogits } from "./draw.ts";
 import { proposeByLookup } from "./lookup.ts";
 import { type PageNode, PagePool } from "./pages.ts";
-import type { EngineEvent, EngineStats, FinishReason, GenerateRequest } from "./protocol.ts";
+import { Pooler } from "./pooling.ts";
+import type {
+  EngineEvent,
+  EngineStats,
+  FinishReason,
+  GenerateRequest,
+  Pooling,
+} from "./protocol.ts";
 import type { StepRunner } from "./runner.ts";
 import { Scheduler, type SchedulerLimits } from "./scheduler.ts";
 import { Sequence } from "./sequence.ts";
 import { readSnapshot, type SnapshotKey, writeSnapshot } from "./snapshot.ts";
-import { stepSequence, type Work, wantedLogits } from "./work.ts";
+import { embeds, logitCount, stepSequence, type Work } from "./work.ts";
 
 export interface EngineOptions extends SchedulerLimits {
   /** Requests that may wait; past it `add` throws `overloaded`. */
@@ -169,12 +176,16 @@ export class Engine {
     const start = performance.now();
     this.#expire(start);
     const work = this.#scheduler.plan(start, (sequence) => this.#propose(sequence));
+    // The head computes the first of the wanted rows only: those of embeddings come last.
+    work.sort((a, b) => Number(embeds(a)) - Number(embeds(b)));
     for (const sequence of [...this.#scheduler.running]) {
       if (sequence.finished) this.#finish(sequence, sequence.finished);
     }
     if (work.length > 0) {
       this.#top = neededLogits(work, this.#runner.topLimit);
-      this.#runner.run({ sequences: work.map((item) => stepSequence(item)) }, this.#top);
+      const headRows = work.reduce((sum, item) => sum + (embeds(item) ? 0 : logitCount(item)), 0);
+      const sequences = work.map((item) => stepSequence(item));
+      this.#runner.run({ sequences, headRows }, this.#top);
       this.#totals.steps++;
       const now = performance.now();
       const decodes = work.filter((item) => item.sequence.decoding).length;
@@ -182,7 +193,7 @@ export class Engine {
       this.#scheduler.measured(prefillRows, now - start);
       let logitRow = 0;
       for (const item of work) {
-        const rows = wantedLogits(item).length;
+        const rows = logitCount(item);
         this.#tryAdvance(item, logitRow, now);
         logitRow += rows;
       }
@@ -233,7 +244,8 @@ export class Engine {
     const { sequence, rows } = item;
     const first = sequence.computed;
     const inPrompt = first < sequence.promptLength;
-    const scored = sequence.request.promptLogprobs !== undefined && !sequence.promptDone;
+    const scored = sequence.readsPrompt && !sequence.promptDone;
+    if (sequence.request.embedding !== undefined) this.#pool(item, logitRow);
     sequence.computed += rows;
     this.#publish(sequence, false);
     if (inPrompt && !sequence.promptDone) this.#advancePrompt(item, first, logitRow, now);
@@ -292,6 +304,18 @@ export class Engine {
       cached: sequence.cachedTokens,
       ...(done && top !== undefined && { scores: sequence.scores }),
     });
+  }
+
+  /** Pools the rows that this step computed of a prompt to embed. */
+  #pool(item: Work, logitRow: number): void {
+    const { sequence, rows } = item;
+    const { id, embedding } = sequence.request;
+    if (sequence.computed === 0 || !sequence.pooler)
+      sequence.pooler = new Pooler(embedding as Pooling);
+    for (let i = 0; i < logitCount(item); i++)
+      sequence.pooler.add(this.#runner.hidden(logitRow + i));
+    if (sequence.computed + rows < sequence.promptLength) return;
+    this.#events.push({ type: "embedding", id, vectors: sequence.pooler.result() });
   }
 
   #sample(sequence: Sequence, logitRow: number): number {

@@ -166,12 +166,17 @@ export class PagePool {
 
   /** Forgets every cached page that no sequence uses. Returns how many. */
   clear(): number {
-    let count = 0;
-    for (let victim = this.#leastRecentlyUsed(); victim; victim = this.#leastRecentlyUsed()) {
-      this.#detach(victim);
-      count++;
+    const before = this.#cached;
+    for (const start of [...this.#nodes]) {
+      // A leaf, then its ancestors as they become leaves: each page is looked at about once.
+      let node = start;
+      while (node && node.page >= 0 && node === this.#nodes[node.page]) {
+        if (node.children.size > 0 || this.#references[node.page] !== 0) break;
+        this.#detach(node);
+        node = node.parent;
+      }
     }
-    return count;
+    return before - this.#cached;
   }
 
   #root(salt: string): PageNode {

@@ -10,6 +10,9 @@ export interface ConstraintSource {
   readonly lazy?: { readonly triggers: readonly string[] };
 }
 
+/** Which hidden states (after the final norm) stand for a text: all, their mean, first or last. */
+export type Pooling = "none" | "mean" | "cls" | "last";
+
 /** One sequence to generate. */
 export interface GenerateRequest {
   /** Unique among the engine's live requests. */
@@ -34,6 +37,8 @@ export interface GenerateRequest {
   readonly cachePrompt?: boolean;
   /** Sequences with different salts never share cached pages. */
   readonly cacheSalt?: string;
+  /** Answers with the prompt's pooled hidden states; only with maxTokens 0. */
+  readonly embedding?: Pooling;
   readonly constraint?: ConstraintSource;
   /** Lower runs earlier; default 0. */
   readonly priority?: number;
@@ -80,6 +85,12 @@ export type EngineEvent =
       readonly score?: ScoredToken;
     }
   | {
+      readonly type: "embedding";
+      readonly id: string;
+      /** One vector, or with pooling "none" one for each token: float32 [hidden], not normalized. */
+      readonly vectors: readonly Float32Array[];
+    }
+  | {
       readonly type: "done";
       readonly id: string;
       readonly reason: FinishReason;
@@ -111,6 +122,8 @@ export interface ModelInfo {
   readonly isa: string;
   readonly layout: string;
   readonly threads: number;
+  /** The pooling that the file names for embeddings. */
+  readonly pooling?: Pooling;
 }
 
 /** Counters and gauges of the engine, for /metrics and /slots. */
@@ -153,6 +166,14 @@ export interface EngineClient {
     request: Omit<GenerateRequest, "id">,
     options?: { signal?: AbortSignal },
   ): AsyncIterableIterator<EngineEvent>;
+  /**
+   * The pooled hidden states of a prompt: one vector float32 [hidden], not normalized, or with
+   * "none" one for each token. The same bits whatever runs beside it. Throws as `generate` does.
+   */
+  embed(
+    tokens: readonly number[],
+    options: { pooling: Pooling; cacheSalt?: string; signal?: AbortSignal },
+  ): Promise<Float32Array[]>;
   stats(): Promise<EngineStats>;
   /** Forgets cached prefixes that nobody uses; returns the pages freed. */
   clearCache(): Promise<number>;

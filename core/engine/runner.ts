@@ -14,6 +14,8 @@ export interface StepRunner {
   largest(index: number): { readonly ids: Uint32Array; readonly logits: Float32Array };
   /** float32 [vocabulary] of the i-th wanted row, valid until the next run. */
   logits(index: number): Float32Array;
+  /** float32 [hidden] of the i-th wanted row after the final norm, valid until the next run. */
+  hidden(index: number): Float32Array;
   copyPage(to: number, from: number): void;
   /** The bytes of a page, to save and restore it. */
   pageBytes(page: number): Uint8Array;

@@ -13,6 +13,7 @@ import { KernelTable } from "../tape/kernels.ts";
 import { TapeRecorder } from "../tape/recorder.ts";
 import { type StepPlan, Tape } from "../tape/tape.ts";
 import { WeightPacker } from "../tape/weights.ts";
+import { poolings } from "./pooling.ts";
 import type { ModelInfo } from "./protocol.ts";
 import type { StepRunner } from "./runner.ts";
 
@@ -113,6 +114,10 @@ export class Runtime implements StepRunner {
 
   logits(index: number): Float32Array {
     return this.tape.logits(index);
+  }
+
+  hidden(index: number): Float32Array {
+    return this.tape.hidden(index);
   }
 
   copyPage(to: number, from: number): void {
@@ -283,5 +288,6 @@ function describeModel(
     isa: own.isa,
     layout: own.layout,
     threads: own.threads,
+    pooling: poolings[Number(model.metadata[`${hp.architecture}.pooling_type`] ?? -1)],
   };
 }

@@ -101,7 +101,7 @@ export class Scheduler {
     for (const [i, sequence] of prefilling.entries()) {
       if (!this.running.includes(sequence)) continue;
       if (i === prefilling.length - 1) share = budget;
-      const scored = sequence.request.promptLogprobs !== undefined;
+      const scored = sequence.readsPrompt;
       const logitsLeft = this.#limits.maxLogitRows - logitRows;
       if (logitsLeft < 1) break;
       const most = Math.min(share, budget, scored ? logitsLeft : Infinity);
@@ -137,7 +137,7 @@ export class Scheduler {
    * the same keys and values twice (n > 1, or many users of one system prompt at once).
    */
   #sharesWithPrefilling(sequence: Sequence): boolean {
-    if (!sequence.usesCache || sequence.request.promptLogprobs !== undefined) return false;
+    if (!sequence.usesCache || sequence.readsPrompt) return false;
     return this.running.some((other) => {
       if (other.computed >= other.promptLength || !other.usesCache) return false;
       if (other.salt !== sequence.salt) return false;
@@ -152,7 +152,7 @@ export class Scheduler {
   /** Takes the cached prefix; false when the rest of the prompt would not fit yet. */
   #take(sequence: Sequence): boolean {
     const size = this.#pages.pagePositions;
-    const reads = sequence.usesCache && sequence.request.promptLogprobs === undefined;
+    const reads = sequence.usesCache && !sequence.readsPrompt;
     const limit = reads ? sequence.tokens.length - 1 : 0;
     const match = this.#pages.match(sequence.tokens, limit, sequence.salt);
     for (const node of match.nodes) this.#pages.retain(node.page);

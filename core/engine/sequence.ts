@@ -2,6 +2,7 @@
 import type { Constraint } from "../grammar/constraint.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
 import type { PageNode } from "./pages.ts";
+import type { Pooler } from "./pooling.ts";
 import type { FinishReason, GenerateRequest, ScoredToken, Timings } from "./protocol.ts";
 
 /** State of a request inside the engine. Plain bookkeeping: the scheduler and engine change it. */
@@ -27,6 +28,8 @@ export class Sequence {
   promptDone = 0;
   /** Scores of prompt tokens so far (promptLogprobs). */
   scores: (ScoredToken | null)[] = [];
+  /** Hidden states of the prompt so far (embedding). */
+  pooler: Pooler | undefined;
   /** Running share of proposed tokens that were right; decides whether to propose again. */
   draftRate = 0.6;
   draftTokens = 0;
@@ -60,6 +63,12 @@ export class Sequence {
   /** Whether only the last sampled token is missing: the sequence decodes. */
   get decoding(): boolean {
     return this.generated > 0 && this.remaining === 1;
+  }
+
+  /** Whether each row of the prompt is looked at, so that none may come from the cache. */
+  get readsPrompt(): boolean {
+    const { promptLogprobs, embedding } = this.request;
+    return promptLogprobs !== undefined || (embedding !== undefined && embedding !== "last");
   }
 
   get usesCache(): boolean {

@@ -10,11 +10,21 @@ export interface Work {
   readonly draft: readonly number[];
 }
 
+/** Whether the sequence wants hidden states and no logits. */
+export function embeds(item: Work): boolean {
+  return item.sequence.request.embedding !== undefined;
+}
+
+/** How many rows of the step the sequence looks at. */
+export function logitCount(item: Work): number {
+  return wantedLogits(item).length;
+}
+
 /** Rows (from the first of this step) whose logits the sequence needs. */
 export function wantedLogits(item: Work): readonly number[] {
   const { sequence, rows, draft } = item;
   const total = rows + draft.length;
-  const scored = sequence.request.promptLogprobs !== undefined && !sequence.promptDone;
+  const scored = sequence.readsPrompt && !sequence.promptDone;
   if (scored) return Array.from({ length: total }, (_, i) => i);
   const first = sequence.computed + rows === sequence.tokens.length ? rows - 1 : total;
   return Array.from({ length: total - first }, (_, i) => first + i);

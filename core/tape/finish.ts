@@ -22,9 +22,9 @@ export function segmentsOf(ops: readonly RecordedOp[]): Segment[] {
   return segments;
 }
 
-/** A norm whose float32 result nobody reads writes its int8 twin only. */
-export function finishNorms(ops: readonly RecordedOp[]): void {
-  const read = new Set<ActivationBuffer>();
+/** A norm whose float32 result nobody reads, and which is not `kept`, writes its int8 twin only. */
+export function finishNorms(ops: readonly RecordedOp[], kept: ActivationBuffer): void {
+  const read = new Set<ActivationBuffer>([kept]);
   for (const op of ops) for (const buffer of op.reads) read.add(buffer);
   for (const op of ops) {
     const out = op.args.out;
@@ -35,8 +35,12 @@ export function finishNorms(ops: readonly RecordedOp[]): void {
   }
 }
 
-/** First and last op that touches each buffer; heads start at op `headStart`. */
-export function setLifetimes(ops: readonly RecordedOp[], headStart: number): void {
+/** First and last op that touches each buffer; heads start at op `headStart`, `kept` stays. */
+export function setLifetimes(
+  ops: readonly RecordedOp[],
+  headStart: number,
+  kept: ActivationBuffer,
+): void {
   ops.forEach((op, i) => {
     for (const buffer of [...op.reads, ...op.writes]) {
       if (buffer.first < 0) buffer.first = i;
@@ -45,4 +49,5 @@ export function setLifetimes(ops: readonly RecordedOp[], headStart: number): voi
   });
   // What the heads write is read after the step.
   for (const op of ops.slice(headStart)) for (const buffer of op.writes) buffer.last = ops.length;
+  kept.last = ops.length;
 }

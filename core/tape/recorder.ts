@@ -54,6 +54,7 @@ export class TapeRecorder implements Recorder {
   readonly #weights: WeightPacker;
   readonly #limits: TapeLimits;
   #logits: ActivationBuffer | undefined;
+  #hidden: Activation | undefined;
   /** Index of the full head's first op, and the screened head where it was recorded. */
   headStart = 0;
   screen: ScreenedHead | undefined;
@@ -84,6 +85,12 @@ export class TapeRecorder implements Recorder {
   get logitsBuffer(): ActivationBuffer {
     assert(this.#logits, "the architecture recorded logits");
     return this.#logits;
+  }
+
+  /** The rows that the logits are made of. Throws `internal` if no logits were recorded. */
+  get hidden(): Activation {
+    assert(this.#hidden, "the architecture recorded logits");
+    return this.#hidden;
   }
 
   embed(weight: string, options: { scale?: number } = {}): Value {
@@ -200,6 +207,7 @@ export class TapeRecorder implements Recorder {
     const x = this.#tape.own(input);
     assert(x.producer.name === "norm", "logits follow a norm");
     x.producer.args.rows = Rows.logits;
+    this.#hidden = x;
     const packed = this.#weights.pack([weight], "stack");
     this.#checkInput(x, packed, weight);
     const { maxLogitRows } = this.#limits;

@@ -15,6 +15,8 @@ import type { TapeRecorder } from "./recorder.ts";
 /** The rows of one step, as the scheduler cut them. */
 export interface StepPlan {
   readonly sequences: readonly StepSequence[];
+  /** How many of the wanted rows, the first ones, go through the head; default: all. */
+  readonly headRows?: number;
 }
 
 /** One sequence's rows in a step. */
@@ -59,6 +61,7 @@ export class Tape {
   readonly #maxPages: number;
   readonly #logits: number;
   readonly #logitStride: number;
+  readonly #hidden: { readonly address: number; readonly stride: number; readonly size: number };
   /** Whether `run` adds up the time of each op. */
   timed = false;
   /** Bytes of activations. */
@@ -77,8 +80,9 @@ export class Tape {
     this.#pool = pool;
     this.limits = limits;
     this.vocabulary = recorder.model.hyperparameters.vocabulary;
-    finishNorms(recorder.ops);
-    setLifetimes(recorder.ops, recorder.headStart);
+    const { hidden } = recorder;
+    finishNorms(recorder.ops, hidden.ref.buffer);
+    setLifetimes(recorder.ops, recorder.headStart, hidden.ref.buffer);
     this.arenaBytes = planBuffers(recorder.buffers);
     const arena = this.#memory.allocate(this.arenaBytes);
     this.#opsAddress = this.#memory.allocate(recorder.ops.length * layouts.Op.size);
@@ -124,6 +128,8 @@ export class Tape {
     const logits = recorder.logitsBuffer;
     this.#logits = arena + logits.offset;
     this.#logitStride = logits.bytesPerRow / 4;
+    const address = arena + hidden.ref.buffer.offset + hidden.ref.offset;
+    this.#hidden = { address, stride: hidden.stride, size: hidden.columns };
   }
 
   /** Largest logits of a row that `run` can give without all others; 0 = only all. */
@@ -133,7 +139,8 @@ export class Tape {
 
   /**
    * Runs one step. Afterwards `logits(i)` is the i-th wanted row, or with `top` (1..topLimit)
-   * `largest(i)` has its `top` largest logits. Sizes must be within the limits.
+   * `largest(i)` has its `top` largest logits, and `hidden(i)` what both are made of. Sizes must
+   * be within the limits.
    */
   run(plan: StepPlan, top: number | "all" = "all"): void {
     const { rows, logitRows } = this.#writeStep(plan);
@@ -142,7 +149,14 @@ export class Tape {
     view.setUint32(layouts.Step.fields.rows.offset, rows, true);
     view.setUint32(layouts.Step.fields.sequences.offset, plan.sequences.length, true);
     view.setUint32(layouts.Step.fields.logitRows.offset, logitRows, true);
-    for (const { first, count, script } of this.#segments(top)) {
+    const segments = this.#segments(top);
+    for (const segment of segments) {
+      const { first, count, script } = segment;
+      if (segment === segments.at(-1)) {
+        const headRows = plan.headRows ?? logitRows;
+        if (headRows === 0) break;
+        view.setUint32(layouts.Step.fields.logitRows.offset, headRows, true);
+      }
       this.#host.run(
         this.#pool,
         this.#opsAddress + first * layouts.Op.size,
@@ -169,6 +183,13 @@ export class Tape {
   logits(index: number): Float32Array {
     assert(index >= 0 && index < this.limits.maxLogitRows, "logit row within limits");
     return floatView(this.#logits + index * this.#logitStride * 4, this.vocabulary);
+  }
+
+  /** The i-th wanted row after the final norm: float32 [hidden], valid until the next step. */
+  hidden(index: number): Float32Array {
+    assert(index >= 0 && index < this.limits.maxLogitRows, "wanted row within limits");
+    const { address, stride, size } = this.#hidden;
+    return floatView(address + index * stride * 4, size);
   }
 
   /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */

@@ -123,3 +123,16 @@ test("releasing a page twice is refused", () => {
   pool.release(page);
   expect(() => pool.release(page)).toThrow("released once too often");
 });
+
+test("clearing forgets chains and branches, and keeps what a sequence uses", () => {
+  const pool = new PagePool(4000, size);
+  const nodes = fill(pool, range(0, 3000 * size));
+  const branch = fill(pool, [...range(0, 8), 77, 78, 79, 80]);
+  release(pool, nodes);
+  release(pool, branch.slice(2));
+  expect(pool.clear()).toBe(2999);
+  expect(pool.match(range(0, 40), 40, "").tokens).toBe(8);
+  release(pool, branch.slice(0, 2));
+  expect(pool.clear()).toBe(2);
+  expect(pool.stats).toEqual({ total: 4000, free: 4000, cached: 0 });
+});

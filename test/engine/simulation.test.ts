@@ -74,6 +74,10 @@ class HashModel implements StepRunner {
     return row;
   }
 
+  hidden(index: number): Float32Array {
+    return this.logits(index);
+  }
+
   pageBytes(page: number): Uint8Array {
     const at = page * pagePositions * 4;
     return new Uint8Array(this.#memory.buffer, at, pagePositions * 4);
