@@ -211,6 +211,11 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "run weights from the file where that is possible: less memory, slower",
       },
       {
+        flags: "--isolate",
+        env: "ISOLATE",
+        text: "run the engine in a process of its own, so that its crash loses running answers only",
+      },
+      {
         flags: "--isa <name>",
         env: "ISA",
         choices: ["generic", "avx2", "avx512", "neon"],

@@ -14,7 +14,9 @@ import type { ServedModel } from "./model.ts";
 import { namedTemplates } from "./templates.ts";
 import { pieceText } from "./tokens.ts";
 
-export interface LoadOptions extends Omit<StartEngineOptions, "worker"> {
+export interface LoadOptions extends Omit<StartEngineOptions, "worker" | "isolate"> {
+  /** Runs the engine in a process of its own. */
+  readonly isolate?: boolean;
   /** Names it answers to, the first is shown; default: the file's own name. */
   readonly aliases?: readonly string[];
   /** Jinja source in place of the file's own template. */
@@ -22,17 +24,18 @@ export interface LoadOptions extends Omit<StartEngineOptions, "worker"> {
 }
 
 const worker = new URL("../worker.ts", import.meta.url);
+const isolated = new URL("../isolated.ts", import.meta.url);
 
 /** Loads a model. Throws what the loader, the tokenizer, the template and the engine throw. */
 export async function loadModel(registry: Registry, options: LoadOptions): Promise<ServedModel> {
-  const { aliases, chatTemplate, ...engine } = options;
+  const { aliases, chatTemplate, isolate, ...engine } = options;
   // The tokenizer reads its tables where they lie in the file, so the file stays open with it.
   const file = await openModel(options.model, registry, { weightScale: options.weightScale });
   let client: EngineClient;
   let text: ReturnType<typeof openText>;
   try {
     text = openText(file, options);
-    client = await startEngine({ worker, ...engine });
+    client = await startEngine({ worker, isolate: isolate ? isolated : undefined, ...engine });
   } catch (error) {
     file[Symbol.dispose]();
     throw error;

@@ -1,8 +1,8 @@
-// Starts the engine in a Worker and drives it: requests in, async event streams out.
+// Starts the engine, in a Worker or a process, and drives it: requests in, async event streams out.
 import { randomUUID } from "node:crypto";
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { WrinkleFreeError } from "../errors.ts";
 import type { EngineOptions } from "./engine.ts";
+import { type Link, processLink, workerLink } from "./link.ts";
 import type { FromEngine, PlainError, ToEngine, WorkerSettings } from "./messages.ts";
 import type {
   EngineClient,
@@ -10,29 +10,41 @@ import type {
   EngineStats,
   GenerateRequest,
   ModelInfo,
-  Pooling,
 } from "./protocol.ts";
 import type { RuntimeOptions } from "./runtime.ts";
+import { type MortalClient, SupervisedClient } from "./supervise.ts";
 
 export interface StartEngineOptions extends RuntimeOptions {
   /** The Worker's entry: a module that calls `runEngineWorker`. */
   readonly worker: URL | string;
+  /** Entry of a process of its own for the engine, a module that calls `relayEngine`. */
+  readonly isolate?: URL | string;
   readonly engine?: Partial<EngineOptions>;
   /** Resolved module paths of plugins beside the standard set. */
   readonly plugins?: readonly string[];
 }
 
-/** Starts the Worker and waits until the model is ready. Throws what loading throws. */
+/**
+ * Starts the engine and waits until the model is ready; starts it again whenever it is lost. Throws
+ * what loading throws the first time.
+ */
 export async function startEngine(options: StartEngineOptions): Promise<EngineClient> {
-  const { worker: entry, engine, plugins, progress, ...runtime } = options;
-  const { port1, port2 } = new MessageChannel();
-  const wake = new SharedArrayBuffer(4);
+  const { progress, ...own } = options;
+  const first = await startOnce(own, progress);
+  return new SupervisedClient(first, () => startOnce(own));
+}
+
+async function startOnce(
+  options: Omit<StartEngineOptions, "progress">,
+  progress?: StartEngineOptions["progress"],
+): Promise<MortalClient> {
+  const { worker, isolate, engine, plugins, ...runtime } = options;
   const settings: WorkerSettings = { runtime, engine: engine ?? {}, plugins: plugins ?? [] };
-  const worker = new Worker(entry, {
-    workerData: { settings, port: port2, wake },
-    transferList: [port2],
-  });
-  const client = new WorkerEngineClient(worker, port1, new Int32Array(wake));
+  const client = new LinkedClient((receive) =>
+    isolate === undefined
+      ? workerLink(worker, settings, receive)
+      : processLink(isolate, worker, settings, receive),
+  );
   await client.ready(progress);
   return client;
 }
@@ -49,23 +61,25 @@ interface Stream {
   wake: (() => void) | undefined;
 }
 
-class WorkerEngineClient implements EngineClient {
-  readonly #worker: Worker;
-  readonly #port: MessagePort;
-  readonly #wake: Int32Array;
+class LinkedClient implements MortalClient {
+  readonly lost: Promise<WrinkleFreeError>;
+  readonly #link: Link;
   readonly #streams = new Map<string, Stream>();
   readonly #calls = new Map<number, Call>();
+  readonly #started = Promise.withResolvers<void>();
+  #progress: StartEngineOptions["progress"];
   #nextCall = 0;
   #info: ModelInfo | undefined;
-  #dead: Error | undefined;
+  #dead: WrinkleFreeError | undefined;
   #closing = false;
-  readonly #exited: Promise<void>;
 
-  constructor(worker: Worker, port: MessagePort, wake: Int32Array) {
-    this.#worker = worker;
-    this.#port = port;
-    this.#wake = wake;
-    this.#exited = new Promise((resolve) => worker.on("exit", () => resolve()));
+  constructor(connect: (receive: (message: FromEngine) => void) => Link) {
+    this.#link = connect((message) => this.#receive(message));
+    this.lost = new Promise((resolve) => {
+      this.#link.gone.then((reason) => {
+        if (!this.#closing) resolve(this.#lose(reason));
+      });
+    });
   }
 
   get info(): ModelInfo {
@@ -73,27 +87,22 @@ class WorkerEngineClient implements EngineClient {
     return this.#info;
   }
 
-  ready(progress: ((loaded: number, total: number) => void) | undefined): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#port.on("message", (message: FromEngine) => {
-        if (message.type === "progress") progress?.(message.loaded, message.total);
-        else if (message.type === "ready") {
-          this.#info = message.info;
-          resolve();
-        } else if (message.type === "failed") reject(revive(message.error));
-        else this.#receive(message);
-      });
-      const lost = (text: string): void => {
-        if (this.#closing) return;
-        this.#dead = new WrinkleFreeError("unavailable", text);
-        reject(this.#dead);
-        for (const stream of this.#streams.values()) fail(stream, this.#dead);
-        for (const call of this.#calls.values()) call.reject(this.#dead);
-        this.#calls.clear();
-      };
-      this.#worker.on("error", (error) => lost(`the engine stopped: ${String(error)}`));
-      this.#worker.on("exit", () => lost("the engine stopped"));
+  ready(progress: StartEngineOptions["progress"]): Promise<void> {
+    this.#progress = progress;
+    return this.#started.promise;
+  }
+
+  /** Fails everything that waits for the engine. */
+  #lose(reason: string): WrinkleFreeError {
+    const dead = new WrinkleFreeError("unavailable", reason, {
+      hint: "It is started again; send the request again.",
     });
+    this.#dead = dead;
+    this.#started.reject(dead);
+    for (const stream of this.#streams.values()) fail(stream, dead);
+    for (const call of this.#calls.values()) call.reject(dead);
+    this.#calls.clear();
+    return dead;
   }
 
   async *generate(
@@ -122,20 +131,6 @@ class WorkerEngineClient implements EngineClient {
     }
   }
 
-  async embed(
-    tokens: readonly number[],
-    options: { pooling: Pooling; cacheSalt?: string; signal?: AbortSignal },
-  ): Promise<Float32Array[]> {
-    const { pooling, cacheSalt, signal } = options;
-    const request = { prompt: tokens, maxTokens: 0, sampling: {}, endTokens: [] };
-    const events = this.generate({ ...request, embedding: pooling, cacheSalt }, { signal });
-    for await (const event of events) {
-      if (event.type === "embedding") return [...event.vectors];
-      if (event.type === "error") throw new WrinkleFreeError(event.code, event.message);
-    }
-    throw new WrinkleFreeError("cancelled", "the embedding was cancelled");
-  }
-
   stats(): Promise<EngineStats> {
     return this.#call((call) => ({ type: "stats", call }));
   }
@@ -153,11 +148,10 @@ class WorkerEngineClient implements EngineClient {
   }
 
   async close(): Promise<void> {
-    if (this.#closing) return;
+    if (this.#closing || this.#dead) return;
     this.#closing = true;
     this.#send({ type: "close" });
-    await this.#exited;
-    this.#port.close();
+    await this.#link.gone;
   }
 
   #call<T>(make: (call: number) => ToEngine): Promise<T> {
@@ -170,13 +164,21 @@ class WorkerEngineClient implements EngineClient {
   }
 
   #send(message: ToEngine): void {
-    this.#port.postMessage(message);
-    Atomics.add(this.#wake, 0, 1);
-    Atomics.notify(this.#wake, 0);
+    if (!this.#dead) this.#link.send(message);
   }
 
   #receive(message: FromEngine): void {
     switch (message.type) {
+      case "progress":
+        this.#progress?.(message.loaded, message.total);
+        return;
+      case "ready":
+        this.#info = message.info;
+        this.#started.resolve();
+        return;
+      case "failed":
+        this.#started.reject(revive(message.error));
+        return;
       case "events":
         for (const event of message.events) this.#deliver(event);
         return;

@@ -158,6 +158,8 @@ export interface SequenceStats {
 /** How the HTTP side drives an engine, in a Worker or not. */
 export interface EngineClient {
   readonly info: ModelInfo;
+  /** False while a lost engine is started again; requests wait for it. */
+  readonly available: boolean;
   /**
    * Starts a request and yields its events, ending after "done". Throws WrinkleFreeError:
    * context_exceeded, overloaded, bad_request. Leaving the loop, or aborting, cancels it.

@@ -60,9 +60,13 @@ export async function runEngineWorker(
     return;
   }
   post({ type: "ready", info: runtime.info });
-  loop(engine, port, new Int32Array(wake), post);
-  runtime[Symbol.dispose]();
-  port.close();
+  try {
+    loop(engine, port, new Int32Array(wake), post);
+  } finally {
+    // Native memory and threads outlive a Worker that ends by an error.
+    runtime[Symbol.dispose]();
+    port.close();
+  }
 }
 
 function loop(

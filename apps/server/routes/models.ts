@@ -16,7 +16,12 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     summary: "200 when ready, 503 while the model loads",
     public: true,
     handle({ server }) {
-      for (const slot of server.slots) void slot.model;
+      for (const { model } of server.slots) {
+        if (model.client.available) continue;
+        throw new HttpError("unavailable_error", "The engine is starting again", {
+          headers: { "retry-after": "1" },
+        });
+      }
       return Response.json({ status: "ok" });
     },
   }),
