@@ -76,7 +76,11 @@ function stageMain(manifest, folder) {
     });
   }
   run(bun(), ["apps/web/build.ts", join(folder, "apps", "web", "dist")]);
-  const { name, description, license, engines, bin, exports, dependencies } = manifest;
+  run(bun(), ["apps/client/build.ts", join(folder, "apps", "client", "dist")]);
+  const { name, description, license, engines, bin, dependencies } = manifest;
+  // The client also runs in Node and in browsers, which want JavaScript.
+  const client = { types: "./apps/client/dist/index.d.ts", default: "./apps/client/dist/index.js" };
+  const exports = { ...manifest.exports, "./client": client };
   const platforms = Object.keys(targets).map((p) => [kernelsName(p), manifest.version]);
   writePackage(folder, {
     name,
