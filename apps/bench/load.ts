@@ -1,7 +1,9 @@
 // Measures loading: from opening a file to the first token, as the server does it, and memory after.
+
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { cpus } from "node:os";
 import { defaultSamplingOptions, type Registry } from "../../core/index.ts";
+import { findModelFile } from "../manage/find.ts";
 import { loadModel } from "../server/load.ts";
 import { median } from "./measure.ts";
 import { syntheticPath } from "./model-file.ts";
@@ -27,7 +29,9 @@ const prompt = "The quick brown fox";
 const mebi = 2 ** 20;
 
 export async function runLoad(options: BenchOptions, registry: Registry): Promise<void> {
-  const path = options.model ?? syntheticPath(options.shape, registry);
+  const path = options.model
+    ? await findModelFile(options.model, options.plugin)
+    : syntheticPath(options.shape, registry);
   const fileBytes = warm(path);
   Bun.gc(true);
   const before = resident();

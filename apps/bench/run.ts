@@ -11,6 +11,7 @@ import {
 } from "../../core/index.ts";
 import { KvType, pagePositions } from "../../core/native/abi.ts";
 import { kvLayerBytes } from "../../core/native/kv.ts";
+import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
 import { compare, comparisonTable, readReport } from "./compare.ts";
 import { Machine } from "./machine.ts";
@@ -107,7 +108,7 @@ function planOf(options: BenchOptions): Plan {
 async function open(options: BenchOptions, registry: Registry): Promise<Runtime> {
   const contextLength = options.ctxSize ?? contextOf(planOf(options));
   const model = options.model
-    ? await openModel(options.model, registry)
+    ? await openModel(await findModelFile(options.model, options.plugin), registry)
     : modelOfFile(syntheticFile(options.shape, contextLength), registry);
   const own = {
     contextLength,

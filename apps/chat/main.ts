@@ -1,9 +1,9 @@
 // Runs the terminal chat: opens the model or the server, then talks or answers a pipe.
 import { type TObject, Type } from "@sinclair/typebox";
 import { resolvePlugins, samplingSchema, WrinkleFreeError } from "../../core/index.ts";
+import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
 import { builtInModel } from "../server/built-in.ts";
-import { findModelFile } from "../server/find-model.ts";
 import { loadModel } from "../server/load.ts";
 import { type Backend, localBackend, remoteBackend } from "./backend.ts";
 import type { ChatFlags } from "./chat-flags.ts";
@@ -49,7 +49,8 @@ async function openBackend(
 ): Promise<Backend> {
   if (flags.url !== undefined) return remoteBackend(flags.url, flags.apiKey);
   const quiet = !process.stderr.isTTY;
-  const model = flags.model === undefined ? builtInModel() : await findModelFile(flags.model);
+  const model =
+    flags.model === undefined ? builtInModel() : await findModelFile(flags.model, plugins);
   if (flags.model === undefined && !quiet) {
     process.stderr.write("The built-in model: tern, very small, tells stories. Others: -m FILE.\n");
   }

@@ -4,6 +4,7 @@ import { benchCommand } from "../bench/command.ts";
 import { chatCommand } from "../chat/command.ts";
 import { convertCommand } from "../convert/command.ts";
 import { inspectCommand } from "../inspect/command.ts";
+import { doctorCommand, listCommand, pullCommand, removeCommand } from "../manage/command.ts";
 import { serveCommand } from "../server/command.ts";
 import { validateCommand } from "../validate/command.ts";
 
@@ -11,8 +12,12 @@ import { validateCommand } from "../validate/command.ts";
 export const commands: readonly (() => Command)[] = [
   serveCommand,
   chatCommand,
+  pullCommand,
+  listCommand,
+  removeCommand,
   convertCommand,
   inspectCommand,
+  doctorCommand,
   benchCommand,
   validateCommand,
 ];

@@ -23,6 +23,10 @@ export function program(): Command {
 }
 
 if (import.meta.main) {
+  // Whoever reads our output, such as head, may leave before its end.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
   try {
     await program().parseAsync();
   } catch (error) {

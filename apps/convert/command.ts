@@ -13,7 +13,7 @@ export function convertCommand(): Command {
     .description(
       "Convert a ternary model to GGUF: from a checkpoint folder, a file or the Hugging Face hub.",
     )
-    .argument("[source]", "checkpoint folder, .safetensors, .pt, .bin or .gguf file")
+    .argument("[source]", "checkpoint folder, .safetensors, .pt, .bin or .gguf file, owner/name")
     .option("-o, --output <path>", "file to write; default: <source>-<format>.gguf in this folder")
     .option("--hf-repo <owner/name>", "fetch the source from the Hugging Face hub")
     .option("--revision <name>", "branch, tag or commit of --hf-repo")

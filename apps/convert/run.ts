@@ -1,6 +1,8 @@
 // Runs `convert` from the command line: paths, progress, report.
+import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
+import { parseName } from "../manage/name.ts";
 import { createRegistry } from "../plugins.ts";
 import { convert } from "./convert.ts";
 import { Meter } from "./meter.ts";
@@ -35,6 +37,10 @@ export interface RunOptions {
 
 export async function runConvert(source: string | undefined, flags: RunOptions): Promise<void> {
   const given = [source, flags.hfRepo].filter((name) => name !== undefined);
+  const named = source !== undefined && !existsSync(source) ? parseName(source) : undefined;
+  if (named && flags.hfRepo === undefined) {
+    return runConvert(undefined, { ...flags, hfRepo: named.repo, hfFile: named.file });
+  }
   if (given.length !== 1) {
     throw new WrinkleFreeError("usage", "convert needs one source: a path or --hf-repo", {
       hint: "For example: wrinklefree convert ./model -o model.gguf",

@@ -4,6 +4,7 @@ export interface InspectFlags {
   readonly tensors?: boolean;
   readonly weights?: boolean;
   readonly metadata?: boolean;
+  readonly ctxSize?: number;
   readonly diff?: string;
   readonly logits: boolean;
   readonly json?: boolean;

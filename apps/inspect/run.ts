@@ -1,6 +1,7 @@
 // Prints what `inspect` finds, for people or as JSON.
 import { type MetadataValue, resolvePlugins } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
+import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
 import { type Comparison, compareModels } from "./diff.ts";
 import type { InspectFlags } from "./flags.ts";
@@ -9,17 +10,20 @@ import { type Summary, summarize, ternaryStatistics } from "./summary.ts";
 /** Characters of a metadata value that are shown. */
 const shownCharacters = 60;
 
-export async function runInspect(path: string, flags: InspectFlags): Promise<void> {
-  const registry = await createRegistry(await resolvePlugins(flags.plugin ?? [], process.cwd()));
+export async function runInspect(name: string, flags: InspectFlags): Promise<void> {
+  const plugins = await resolvePlugins(flags.plugin ?? [], process.cwd());
+  const registry = await createRegistry(plugins);
+  const path = await findModelFile(name, plugins);
   const print = (text: string): boolean => process.stdout.write(`${text}\n`);
   if (flags.diff !== undefined) {
-    const comparison = await compareModels(path, flags.diff, registry, flags.logits);
+    const other = await findModelFile(flags.diff, plugins);
+    const comparison = await compareModels(path, other, registry, flags.logits);
     print(flags.json ? JSON.stringify(comparison) : describeDifference(comparison));
     if (comparison.differences.length > 0) process.exitCode = 1;
     return;
   }
   using model = await openModel(path, registry);
-  const summary = summarize(model);
+  const summary = summarize(model, flags.ctxSize);
   const tensors = flags.tensors ? listTensors(model, flags.weights ?? false) : undefined;
   if (flags.json) {
     print(JSON.stringify({ ...summary, ...(tensors && { tensors }) }));
@@ -32,6 +36,7 @@ export async function runInspect(path: string, flags: InspectFlags): Promise<voi
 
 function byteCount(bytes: number): string {
   if (bytes < 2 ** 20) return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
+  if (bytes >= 10 * 2 ** 30) return `${(bytes / 2 ** 30).toFixed(1)} GiB`;
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
@@ -58,12 +63,22 @@ function describe(summary: Summary): string {
     ["vocabulary", `${summary.vocabulary}${summary.tiedEmbedding ? ", embedding tied" : ""}`],
     ["tokenizer", `${summary.tokenizer}, ${summary.chatTemplate ? "with" : "no"} chat template`],
     ["end tokens", summary.endTokens.join(", ") || "none listed"],
+    ["memory", describeMemory(summary)],
     ...summary.formats.map(({ format, tensors, weights, bytes }): [string, string] => [
       format,
       `${tensors} tensors, ${byteCount(bytes)}, ${((8 * bytes) / weights).toFixed(2)} bits a weight`,
     ]),
   ];
   return lines.map(([label, text]) => `${label.padEnd(14)}${text}`).join("\n");
+}
+
+function describeMemory({ memory }: Summary): string {
+  const { contextLength, weights, keyValue, keyValue8 } = memory;
+  const [full, small] = [weights + keyValue, weights + keyValue8].map(byteCount);
+  return (
+    `about ${full} with a context of ${contextLength}: weights ${byteCount(weights)}, ` +
+    `keys and values ${byteCount(keyValue)} (as q8_0 ${byteCount(keyValue8)}, in all ${small})`
+  );
 }
 
 interface ListedTensor {

@@ -1,6 +1,11 @@
 // Facts about an open model: size, shape, formats, tokenizer; and statistics of its ternary weights.
 import type { MetadataValue } from "../../core/index.ts";
 import type { Model, ModelTensor } from "../../core/model.ts";
+import { KvType, pagePositions } from "../../core/native/abi.ts";
+import { kvLayerBytes } from "../../core/native/kv.ts";
+
+/** Tokens of context that serve takes unless told otherwise. */
+const servedContext = 4096;
 
 export interface FormatUse {
   readonly format: string;
@@ -30,9 +35,22 @@ export interface Summary {
   readonly chatTemplate: boolean;
   readonly endTokens: readonly number[];
   readonly formats: readonly FormatUse[];
+  readonly memory: MemoryNeed;
 }
 
-export function summarize(model: Model): Summary {
+/** Bytes that running takes, beside some tens of MiB of activations. */
+export interface MemoryNeed {
+  /** Tokens that the keys and values are for. */
+  readonly contextLength: number;
+  /** Ternary weights at 2 bits, everything else as it is stored. */
+  readonly weights: number;
+  /** Of one full context, in f16 and in q8_0. */
+  readonly keyValue: number;
+  readonly keyValue8: number;
+}
+
+/** `contextLength`: tokens that memory is told for; default what serve takes. */
+export function summarize(model: Model, contextLength?: number): Summary {
   const { hyperparameters: h, metadata } = model;
   const tensors = [...model.tensors.values()];
   const count = (some: readonly ModelTensor[]): number =>
@@ -59,6 +77,24 @@ export function summarize(model: Model): Summary {
     chatTemplate: model.chatTemplate !== undefined,
     endTokens: model.endTokens,
     formats: formatUse(tensors),
+    memory: memoryNeed(model, contextLength ?? Math.min(h.contextLength, servedContext)),
+  };
+}
+
+function memoryNeed(model: Model, contextLength: number): MemoryNeed {
+  const { layers, kvHeads, headDim } = model.hyperparameters;
+  const pages = Math.ceil(contextLength / pagePositions);
+  const keyValue = (type: number): number =>
+    pages * layers * kvLayerBytes(kvHeads, headDim, type, type);
+  const weights = [...model.tensors.values()].reduce((sum, { ternary, shape, parts }) => {
+    const count = shape.reduce((a, b) => a * b, 1);
+    return sum + (ternary ? count / 4 : parts.reduce((own, part) => own + part.byteLength, 0));
+  }, 0);
+  return {
+    contextLength,
+    weights,
+    keyValue: keyValue(KvType.f16),
+    keyValue8: keyValue(KvType.i8),
   };
 }
 

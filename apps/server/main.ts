@@ -1,8 +1,8 @@
 // Runs the server for a person or a service: prints where it listens, exits when it is told to.
 import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
+import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
 import { builtInModel, builtInNote } from "./built-in.ts";
-import { findModelFile } from "./find-model.ts";
 import type { LoadOptions } from "./load.ts";
 import { createLog } from "./log.ts";
 import type { ServedModel } from "./model.ts";
@@ -77,7 +77,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
 async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Promise<LoadOptions[]> {
   const named = [...(flags.model ?? []), ...hubName(flags)];
   const models = named.length > 0 ? named : [builtInModel()];
-  const paths = await Promise.all(models.map(findModelFile));
+  const paths = await Promise.all(models.map((name) => findModelFile(name, plugins)));
   const given =
     flags.chatTemplateFile === undefined
       ? flags.chatTemplate

@@ -34,6 +34,11 @@ export interface Native {
   find(op: string, format?: string): NativeEntry | undefined;
 }
 
+/** The names of a Host's CPU features. */
+export function featureNames(features: number): string[] {
+  return Object.keys(featureBits).filter((name) => (features & (featureBits[name] ?? 0)) !== 0);
+}
+
 /**
  * Opens the libraries of `kernels` that this CPU can run. Of those with a runtime the best one is
  * taken (the last in the list that fits), or the one that `isa` (by default WF_ISA) names. Throws `not_found` where no

@@ -38,6 +38,40 @@ describe("help", () => {
   }
 });
 
+describe("a misspelt flag", () => {
+  for (const create of commands) {
+    const command = create();
+    const flag = command.options.find(({ long }) => (long?.length ?? 0) > 5)?.long ?? "--help";
+    const wrong = flag.slice(0, -2) + flag.at(-1) + flag.at(-2);
+    const near = `error: unknown option '${wrong}' (Did you mean ${flag}?)`;
+    test(`of ${command.name()}: ${wrong} is answered with ${flag}`, async () => {
+      // What a command cannot do without is missed before.
+      const needed = command.name() === "validate" ? ["--url", "http://127.0.0.1:9"] : [];
+      const { code, error } = await wrinklefree(command.name(), ...needed, wrong);
+      expect(error).toStartWith(near);
+      expect(error).toContain(`hint: wrinklefree ${command.name()} --help`);
+      expect(code).toBe(2);
+    });
+  }
+});
+
+describe("a misspelt command", () => {
+  for (const name of commands.map((create) => create().name()).filter(({ length }) => length > 2)) {
+    const wrong = `${name.slice(0, -1)}x`;
+    test(`${wrong} is answered with ${name}`, async () => {
+      const { code, error } = await wrinklefree(wrong);
+      expect(error).toMatch(new RegExp(`^error: unknown command '${wrong}' .*\\b${name}\\b`));
+      expect(code).toBe(2);
+    });
+  }
+});
+
+test("output that nobody reads to its end is no error", async () => {
+  const shell = `"${process.execPath}" apps/cli/main.ts pull --list | head -1`;
+  const { code, error } = await run(["sh", "-c", shell], root);
+  expect({ code, error }).toEqual({ code: 0, error: "" });
+});
+
 describe("a mistake", () => {
   const mistakes: [string[], RegExp][] = [
     [["servr"], /^error: unknown command 'servr' \(Did you mean serve\?\)$/m],

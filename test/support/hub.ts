@@ -11,6 +11,8 @@ export interface HubFaults {
   ignoreRanges?: boolean;
   /** Flips a byte of the first answer for a file. */
   damageOnce?: boolean;
+  /** Flips a byte of every answer. */
+  damage?: boolean;
   gated?: boolean;
   requireToken?: string;
 }
@@ -83,7 +85,8 @@ export class FakeHub {
     const range = /^bytes=(\d+)-$/.exec(request.headers.get("range") ?? "");
     const from = range && !this.faults.ignoreRanges ? Number(range[1]) : 0;
     let bytes: Uint8Array = Uint8Array.from(whole.subarray(from));
-    if (this.faults.damageOnce && !this.#damaged.has(name)) {
+    const { damage, damageOnce } = this.faults;
+    if (damage || (damageOnce && !this.#damaged.has(name))) {
       this.#damaged.add(name);
       bytes[0] = (bytes[0] ?? 0) ^ 1;
     }

@@ -1,5 +1,5 @@
 // Fetches a model from the Hugging Face hub into the shared cache and tells where it lies.
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ListFileEntry, listFiles, modelInfo } from "@huggingface/hub";
 import { WrinkleFreeError } from "../../../core/index.ts";
@@ -46,21 +46,46 @@ export async function fetchModel(
   const cache = new RepoCache(environment.cache, model.repo);
   const revision = model.revision ?? "main";
   if (environment.offline) return cached(model, revision, cache);
-  const subject = { repo: model.repo, revision };
-  const ask = ((url: string, init?: RequestInit) =>
-    request(url, environment, subject, init?.headers as Record<string, string>)) as typeof fetch;
-  const api = { hubUrl: environment.endpoint, fetch: ask };
-  const info = await modelInfo({ ...api, name: model.repo, revision, additionalFields: ["sha"] });
-  const commit = String(info.sha);
-  checkPath(commit, model.repo);
-  const files: ListFileEntry[] = [];
-  const listing = { ...api, repo: model.repo, revision: commit, recursive: true };
-  for await (const entry of listFiles(listing)) if (entry.type === "file") files.push(entry);
+  const { commit, files } = await listing(model.repo, revision, environment);
   const wanted = choose(model, files);
   await fetchFiles(model.repo, commit, wanted, cache, environment, progress);
   cache.remember(revision, commit);
   const folder = cache.snapshot(commit);
   return model.file === undefined ? folder : join(folder, model.file);
+}
+
+/**
+ * Paths of a repo's files; offline those that were downloaded. Throws as `fetchModel` does.
+ */
+export async function repoFiles(
+  repo: string,
+  revision = "main",
+  environment: HubEnvironment = hubEnvironment(),
+): Promise<string[]> {
+  checkRepo(repo);
+  if (!environment.offline) {
+    return (await listing(repo, revision, environment)).files.map(({ path }) => path);
+  }
+  const folder = cached({ repo }, revision, new RepoCache(environment.cache, repo));
+  return readdirSync(folder, { recursive: true, encoding: "utf8" });
+}
+
+async function listing(
+  repo: string,
+  revision: string,
+  environment: HubEnvironment,
+): Promise<{ readonly commit: string; readonly files: readonly ListFileEntry[] }> {
+  const subject = { repo, revision };
+  const ask = ((url: string, init?: RequestInit) =>
+    request(url, environment, subject, init?.headers as Record<string, string>)) as typeof fetch;
+  const api = { hubUrl: environment.endpoint, fetch: ask };
+  const info = await modelInfo({ ...api, name: repo, revision, additionalFields: ["sha"] });
+  const commit = String(info.sha);
+  checkPath(commit, repo);
+  const files: ListFileEntry[] = [];
+  const options = { ...api, repo, revision: commit, recursive: true };
+  for await (const entry of listFiles(options)) if (entry.type === "file") files.push(entry);
+  return { commit, files };
 }
 
 /** The snapshot of an earlier download. */
