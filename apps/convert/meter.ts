@@ -1,8 +1,10 @@
-// One line of progress on a terminal's standard error: share, rate, time left.
+// A progress bar on a terminal's standard error: share, rate, time left.
 import type { Progress } from "./options.ts";
 
 /** Share of the whole work that comes before a phase, and its own. */
 const shares = { fetch: [0, 1], write: [0, 0.5], verify: [0.5, 0.5] } as const;
+
+const barColumns = 24;
 
 export class Meter {
   #phase = "";
@@ -24,8 +26,13 @@ export class Meter {
     const done = bytes / Math.max(totalBytes, 1);
     const rate = (bytes - this.#first) / Math.max((now - this.#started) / 1000, 0.001);
     const left = ((totalBytes - bytes) / Math.max(rate, 1)).toFixed(0);
-    const percent = (100 * (before + share * done)).toFixed(0);
-    const text = `${phase} ${percent} %  ${(rate / 2 ** 20).toFixed(0)} MiB/s  ${left} s left  ${tensor}`;
+    const whole = before + share * done;
+    const filled = Math.round(whole * barColumns);
+    const bar = "#".repeat(filled).padEnd(barColumns, ".");
+    const speed = `${(rate / 2 ** 20).toFixed(0)} MiB/s  ${left} s left`;
+    const line = `${phase} [${bar}] ${(100 * whole).toFixed(0)} %  ${speed}  ${tensor}`;
+    // A line that wraps could not be drawn over.
+    const text = line.slice(0, (process.stderr.columns || 80) - 1);
     process.stderr.write(`\r${text.padEnd(this.#line)}`);
     this.#line = text.length;
   };

@@ -9,4 +9,11 @@ if (folder === undefined) {
   process.exit(2);
 }
 mkdirSync(folder, { recursive: true });
-for (const { name, bytes } of await buildPage()) writeFileSync(join(folder, name), bytes);
+let [packed, whole] = [0, 0];
+for (const { name, bytes } of await buildPage()) {
+  writeFileSync(join(folder, name), bytes);
+  packed += Bun.gzipSync(bytes).length;
+  whole += bytes.length;
+}
+const kilobytes = (count: number): string => `${(count / 1000).toFixed(1)} kB`;
+console.log(`the page weighs ${kilobytes(packed)} compressed, ${kilobytes(whole)} unpacked`);

@@ -38,7 +38,7 @@ if (hasBrowser) {
     test("says what the built-in model is and how to get a real one", async () => {
       const { page, trouble, close } = await openPage(browser, server.url);
       expect(await shown(page, "h1")).toContain("very small model");
-      expect(await shown(page, ".command code")).toContain("wrinklefree serve -hf");
+      expect(await shown(page, ".command code")).toContain("wrinklefree serve -m bitnet-2b");
       await page.locator(".suggestion").first().click();
       await answered(page);
       expect(await shown(page, ".assistant .markdown")).toMatch(/\w+ \w+/);
@@ -125,7 +125,7 @@ if (hasBrowser) {
         await page.getByLabel(label, { exact: true }).fill(value);
         await page.keyboard.press("Tab");
       }
-      await page.locator(".sampler").first().click();
+      await page.locator(".sampler summary").filter({ hasText: "dry" }).click();
       await page.getByLabel("dry_multiplier").fill("0.25");
       await page.keyboard.press("Tab");
       await page.getByLabel("System prompt", { exact: true }).fill("Be brief.");

@@ -82,6 +82,8 @@ function add(a: number, b: number): number {
 
 interface Frames {
   readonly times: number[];
+  /** Milliseconds of each task of the page that took longer than 50. */
+  readonly long: number[];
   /** Changes within the first blocks, which were whole when watching began. */
   touched: number;
 }
@@ -89,7 +91,10 @@ interface Frames {
 /** Records the time of every frame, and changes to blocks that were finished. */
 async function watchFrames(page: Page): Promise<void> {
   await page.evaluate(() => {
-    const frames: Frames = { times: [], touched: 0 };
+    const frames: Frames = { times: [], long: [], touched: 0 };
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) frames.long.push(duration);
+    }).observe({ type: "longtask" });
     Object.assign(window, { frames });
     const tick = (time: number): void => {
       frames.times.push(time);
@@ -242,7 +247,7 @@ if (hasBrowser) {
           const late = gaps.filter((gap) => gap > 25).length;
           console.log(
             `web: ${pieces(text).length} tokens in ${seconds.toFixed(1)} s, ${gaps.length} frames, ` +
-              `${late} late; milliseconds a frame: median ${at(0.5)}, 99 % ${at(0.99)}, longest ${at(0.9999)}`,
+              `${late} late, ${frames.long.length} tasks over 50 ms; milliseconds a frame: median ${at(0.5)}, 99 % ${at(0.99)}, longest ${at(0.9999)}`,
           );
           expect(frames.touched).toBe(0);
           expect(await page.locator(".assistant .markdown > *").count()).toBeGreaterThan(100);

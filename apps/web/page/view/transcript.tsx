@@ -25,7 +25,7 @@ export function Transcript({ conversation }: { readonly conversation: Conversati
     follows.current = rest < nearEnd;
     away.value = rest > nearEnd * 4;
   };
-  const { id, turns } = conversation;
+  const { id, turns, title } = conversation;
   // Runs for another conversation and another turn.
   useLayoutEffect(() => {
     follows.current = true;
@@ -40,6 +40,7 @@ export function Transcript({ conversation }: { readonly conversation: Conversati
       ref={view}
       onScroll={scrolled}
     >
+      <h1 class="hidden">{title}</h1>
       <div class="column">
         {turns.map((turn, i) =>
           turn.role === "user" ? (

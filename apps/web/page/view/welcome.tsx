@@ -76,7 +76,7 @@ function Suggestions({ texts }: { readonly texts: readonly string[] }): VNode {
   );
 }
 
-const command = "wrinklefree serve -hf microsoft/bitnet-b1.58-2B-4T-gguf";
+const command = "wrinklefree serve -m bitnet-2b";
 
 function RealModel(): VNode {
   return (
