@@ -1,9 +1,9 @@
 // What answers a conversation: the engine in this process, or a server at a URL.
 import { type ChatMessage, WrinkleFreeError } from "../../core/index.ts";
+import { Client, ClientError, type Message } from "../client/typescript/index.ts";
 import { generate } from "../server/generation.ts";
 import type { ServedModel } from "../server/model.ts";
 import { encodeRendered } from "../server/prompts.ts";
-import { readServerSentEvents } from "./events.ts";
 
 /** Sampling fields, `max_tokens` and `seed`, as in a request to the server. */
 export type Settings = Readonly<Record<string, unknown>>;
@@ -96,86 +96,54 @@ async function* localAnswer(
   throw new WrinkleFreeError("internal", "the answer has no end");
 }
 
-/** The members of a server's chunk that are read here. */
-interface Chunk {
-  readonly error?: { readonly message: string };
-  readonly choices?: readonly {
-    readonly delta?: { readonly content?: string | null };
-    readonly finish_reason?: string | null;
-  }[];
-  readonly usage?: {
-    readonly prompt_tokens: number;
-    readonly completion_tokens: number;
-    readonly prompt_tokens_details?: { readonly cached_tokens?: number };
-  } | null;
-}
-
-/** Answers with an OpenAI-like server. */
+/** Answers with a server. */
 export function remoteBackend(url: string, apiKey: string | undefined): Backend {
-  const base = url.replace(/\/+$/, "").replace(/\/v1$/, "");
-  const headers = { "content-type": "application/json", ...bearer(apiKey) };
+  const client = new Client({ url, apiKey });
   return {
-    name: base,
+    name: client.url,
     async info() {
-      const reply = await request(`${base}/v1/models`, { headers });
-      const list = (await reply.json()) as { data?: { id?: string; meta?: object }[] };
-      const model = list.data?.[0];
-      return { server: base, model: model?.id ?? "unknown", ...model?.meta };
+      const [model] = await client.models().catch(explain);
+      return { server: client.url, model: model?.id ?? "unknown", ...model?.meta };
     },
     async *answer(messages, settings, signal) {
-      const body = { messages, ...settings, stream: true, stream_options: { include_usage: true } };
       const start = performance.now();
-      const reply = await request(`${base}/v1/chat/completions`, {
-        method: "POST",
-        headers,
-        body: JSON.stringify({ model: "default", ...body }),
-        signal,
-      });
-      const stats = { promptTokens: 0, cachedTokens: 0, tokens: 0, firstMs: 0, cut: false };
-      for await (const data of readServerSentEvents(reply)) {
-        if (data === "[DONE]") break;
-        const chunk = JSON.parse(data) as Chunk;
-        if (chunk.error) throw new WrinkleFreeError("internal", chunk.error.message);
-        const [choice] = chunk.choices ?? [];
-        if (choice?.finish_reason === "length") stats.cut = true;
-        if (choice?.delta?.content) {
-          stats.firstMs ||= performance.now() - start;
-          yield choice.delta.content;
+      let firstMs = 0;
+      const stream = client.chatStream(messages as Message[], { extra: settings, signal });
+      try {
+        for await (const text of stream) {
+          firstMs ||= performance.now() - start;
+          yield text;
         }
-        if (!chunk.usage) continue;
-        stats.promptTokens = chunk.usage.prompt_tokens;
-        stats.tokens = chunk.usage.completion_tokens;
-        stats.cachedTokens = chunk.usage.prompt_tokens_details?.cached_tokens ?? 0;
+      } catch (error) {
+        explain(error);
       }
-      return { ...stats, totalMs: performance.now() - start };
+      const { usage, finishReason } = stream.answer ?? {};
+      return {
+        promptTokens: usage?.promptTokens ?? 0,
+        cachedTokens: usage?.cachedTokens ?? 0,
+        tokens: usage?.completionTokens ?? 0,
+        firstMs,
+        totalMs: performance.now() - start,
+        cut: finishReason === "length",
+      };
     },
     async close() {},
   };
 }
 
-function bearer(apiKey: string | undefined): Record<string, string> {
-  return apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-}
-
-async function request(url: string, init: RequestInit): Promise<Response> {
-  let reply: Response;
-  try {
-    reply = await fetch(url, init);
-  } catch (cause) {
-    if (init.signal?.aborted) throw cause;
-    throw new WrinkleFreeError("unavailable", `${url} does not answer`, {
+/** Rethrows what the client throws as the project's own error. */
+function explain(error: unknown): never {
+  if (!(error instanceof ClientError)) throw error;
+  if (error.kind === "connection") {
+    throw new WrinkleFreeError("unavailable", error.message, {
       flag: "--url",
       hint: "Is the server running? Start one with: wrinklefree serve",
-      cause,
+      cause: error,
     });
   }
-  if (reply.ok) return reply;
-  const text = await reply.text();
-  let message = text.slice(0, 500);
-  try {
-    message = (JSON.parse(text) as Chunk).error?.message ?? message;
-  } catch {
-    // Not JSON: the text itself is what the server has to say.
-  }
-  throw new WrinkleFreeError("bad_request", `${reply.status}: ${message}`);
+  const status = error.status === undefined ? "" : `${error.status}: `;
+  throw new WrinkleFreeError("bad_request", `${status}${error.message}`, {
+    cause: error,
+    hint: error.kind === "authentication" ? "Give the server's key with --api-key." : undefined,
+  });
 }

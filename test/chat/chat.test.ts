@@ -47,7 +47,7 @@ describe("a pipe", () => {
       [["--set", "top_p=7"], "x", 2, "top_p 7"],
       [["-m", "a", "--url", "b"], "x", 2, "--model or --url"],
       [[], "  \n", 2, "standard input is empty"],
-      [["--url", "http://127.0.0.1:9"], "x", 1, "does not answer"],
+      [["--url", "http://127.0.0.1:9"], "x", 1, "cannot be reached"],
     ];
     for (const [args, input, code, text] of cases) {
       const result = await pipe(args, input);

@@ -1,5 +1,5 @@
 // One streamed completion against an OpenAI-like server, with the time of everything that arrives.
-import { readServerSentEvents } from "../../chat/events.ts";
+import { readEvents } from "../../client/typescript/events.ts";
 
 export interface Server {
   readonly url: string;
@@ -48,7 +48,7 @@ export async function streamCompletion(
   try {
     const reply = await post(server, prompt, options);
     if (!reply.ok) return finish(`status ${reply.status}: ${(await reply.text()).slice(0, 200)}`);
-    for await (const data of readServerSentEvents(reply)) {
+    for await (const data of readEvents(reply, () => {})) {
       if (data === "[DONE]") break;
       const event = JSON.parse(data) as Json;
       if (event.error) return finish(JSON.stringify(event.error).slice(0, 200));

@@ -99,7 +99,7 @@ export async function connect(): Promise<void> {
     models.value = list.data;
     if (model.value?.status === "loading") {
       status.value = "loading";
-      timer = setTimeout(connect, 500);
+      timer = setTimeout(connect, 200);
       // A model that failed to load stays "loading" in the list; its requests say so.
       return void (await ask("health"));
     }
@@ -124,7 +124,7 @@ function refused(error: unknown): void {
         : "failed";
   } else status.value = known ? "failed" : "unreachable";
   clearTimeout(timer);
-  timer = setTimeout(connect, status.value === "loading" ? 500 : 2000);
+  timer = setTimeout(connect, status.value === "loading" ? 200 : 2000);
 }
 
 async function loadProps(): Promise<void> {
