@@ -212,7 +212,7 @@ pub const args = struct {
         combined: u32,
     };
     /// out = a (op) b elementwise: kind 0 a + b * scale, 1 a * b, 2 activation(a), 3
-    /// activation(a) * b.
+    /// activation(a) * b, 4 a * sigmoid(b[row][0]).
     pub const Elementwise = extern struct {
         a: u64,
         b: u64,
@@ -241,7 +241,11 @@ pub const args = struct {
         k: u32,
     };
     /// Router: logits [rows][experts] to expert ids u32 [rows][top_k] and weights f32
-    /// [rows][top_k].
+    /// [rows][top_k]. Scores are the softmax or the sigmoid of the logits (RouteKind); chosen are
+    /// the largest of score + `bias` f32 [experts] (0: none) within the `groups_used` best of
+    /// `groups` groups of equal size (0: no groups), of which the two largest members' sum tells the
+    /// rank. A weight is the chosen one's score, with `normalize` divided by their sum, times
+    /// `scale`. Limits: 4096 experts.
     pub const Route = extern struct {
         logits: u64,
         ids: u64,
@@ -251,7 +255,11 @@ pub const args = struct {
         top_k: u32,
         kind: u32,
         normalize: u32,
+        scale: f32,
         targets: u64,
+        bias: u64,
+        groups: u32,
+        groups_used: u32,
     };
     /// The exact `top` largest logits without reading every weight. `weight` is a float linear layout
     /// (the op's format), `plane` the coarse copy of it that head_columns and head_pack made (each run
@@ -289,7 +297,8 @@ pub const args = struct {
     /// Sorts a step's choices of experts: slot s belongs to row row_of[s] and expert expert_of[s],
     /// ascending by expert, then row. starts[e]..starts[e + 1] - 1 are the slots of expert e;
     /// slots [rows][top_k] says where each choice went. counts u64 [experts] (0: none) grows by the
-    /// tokens of each expert.
+    /// tokens of each expert, probabilities f64 [experts] (0: none) by the softmax of the router's
+    /// logits [rows][stride].
     pub const Group = extern struct {
         ids: u64,
         starts: u64,
@@ -297,6 +306,9 @@ pub const args = struct {
         row_of: u64,
         expert_of: u64,
         counts: u64,
+        probabilities: u64,
+        logits: u64,
+        stride: u32,
         experts: u32,
         top_k: u32,
     };
@@ -315,7 +327,9 @@ pub const args = struct {
     };
     /// A Linear for each expert that has slots, over its slots' rows of x and out: `weight`, `scale`
     /// and `bias` of expert e lie e strides (bytes) further. `run` and `units` are the functions of
-    /// the linear's own entry. The fields up to q_block are Linear's, `rows` is 0.
+    /// the linear's own entry. The fields up to q_block are Linear's, `rows` is 0. Experts with an
+    /// address in `residents` u64 [experts] (0: none) have their weights there instead, in the layout
+    /// of the linear entry whose functions are resident_run and resident_units.
     pub const Experts = extern struct {
         x: u64,
         x_scale: u64,
@@ -342,6 +356,9 @@ pub const args = struct {
         bias_stride: u64,
         experts: u32,
         top_k: u32,
+        residents: u64,
+        resident_run: u64,
+        resident_units: u64,
     };
     /// out[r] = sum over a row's choices i of weights[r][i] * in[slots[r][i]], in order of i (the
     /// first product rounded, later ones fused), then + add (0: none).
@@ -359,8 +376,9 @@ pub const args = struct {
     };
 };
 
-/// Route.kind: the top_k largest logits, or fixed `targets` u32 [top_k] (0: experts 0..top_k-1).
-pub const RouteKind = enum(u32) { top_k = 0, fixed = 1 };
+/// Route.kind: scores by softmax or by sigmoid, or fixed `targets` u32 [top_k] (0: experts
+/// 0..top_k-1) of weight 1/top_k.
+pub const RouteKind = enum(u32) { softmax = 0, fixed = 1, sigmoid = 2 };
 
 /// Storage of an embedding table.
 pub const EmbedFormat = enum(u32) { f32 = 0, f16 = 1, bf16 = 2, q8_0 = 3, q6_k = 4 };

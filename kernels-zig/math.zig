@@ -103,6 +103,12 @@ pub inline fn silu(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     return x / (one + exp(n, -x));
 }
 
+/// 1 / (1 + e^-x)
+pub inline fn sigmoid(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
+    const one: @Vector(n, f32) = @splat(1);
+    return one / (one + exp(n, -x));
+}
+
 /// The tanh form of GELU: x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
 pub inline fn gelu(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     const F = @Vector(n, f32);

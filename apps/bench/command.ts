@@ -77,6 +77,7 @@ function addPlanOptions(command: Command): void {
     .option("--repetitions <n>", "runs of each test", whole(1), 5)
     .option("--load", "measure the time from opening the file to the first token instead")
     .option("--mmap", "run ternary weights from the mapped file, without packing them")
+    .option("--experts-resident <n>", "experts of a layer kept packed (default: all)", whole(0))
     .option("--tape", "print the recorded step and leave")
     .option("--time", "with --tape: time per op of a decode and of a prefill step");
 }

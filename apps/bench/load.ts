@@ -76,6 +76,7 @@ async function loadOnce(path: string, options: BenchOptions, registry: Registry)
     isa: options.isa,
     layout: options.layout,
     mapped: options.mmap,
+    expertsResident: options.expertsResident,
     head: options.head,
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,

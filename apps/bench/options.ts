@@ -24,6 +24,7 @@ export interface BenchOptions {
   readonly time?: boolean;
   readonly load?: boolean;
   readonly mmap?: boolean;
+  readonly expertsResident?: number;
   readonly url?: string;
   readonly apiKey?: string;
   readonly concurrency: number[];

@@ -61,7 +61,7 @@ function measureAll(
   const say = options.json ? (): void => {} : console.log;
   say(`${info.name}: ${info.quantization} as ${info.layout}, ${info.isa}, ${threads} threads`);
   say(`on ${machine.cpu}\n\n${tableHead}`);
-  const traffic = new TrafficModel(runtime, machine.host, options.mmap);
+  const traffic = new TrafficModel(runtime, machine.host, options);
   const { results, readings } = measure(
     runtime,
     traffic,
@@ -117,6 +117,7 @@ async function open(options: BenchOptions, registry: Registry): Promise<Runtime>
     layout: options.layout,
     head: options.head,
     mapped: options.mmap,
+    expertsResident: options.expertsResident,
     maxSequences: Math.max(1, ...options.batch),
     kvMemory: cacheBytes(options, model, contextLength),
     cacheTypeK: options.cacheTypeK,

@@ -62,14 +62,18 @@ export function countExperts(
   steps: number,
 ): number {
   if (runtime.model.hyperparameters.experts === 0) return 0;
-  let before = runtime.tape.expertUse().flat();
+  let before = counts(runtime);
   let used = 0;
   decode(runtime, depth, batch, steps, () => {
-    const now = runtime.tape.expertUse().flat();
+    const now = counts(runtime);
     used += now.filter((count, i) => count > (before[i] ?? 0)).length;
     before = now;
   });
   return used / steps;
+}
+
+function counts(runtime: Runtime): number[] {
+  return runtime.tape.expertUse().flatMap(({ tokens }) => tokens);
 }
 
 function topOf(runtime: Runtime): 1 | "all" {

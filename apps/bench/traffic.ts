@@ -27,20 +27,29 @@ export class TrafficModel {
   readonly #host: Pick<Host, "packedBytes">;
   readonly #runtime: Runtime;
   readonly #mapped: boolean;
+  readonly #mappedExperts: boolean;
   readonly #dense: Weights = { bytes: 0, weights: 0 };
   /** Of one expert in one layer. */
   readonly #expert: Weights = { bytes: 0, weights: 0 };
   readonly #head: { full: number; screened: number };
   readonly #positionBytes: number;
 
-  /** `mapped`: ternary weights run from the file where a kernel can. */
-  constructor(runtime: Runtime, host: Pick<Host, "packedBytes">, mapped = false) {
-    this.#mapped = mapped;
+  /**
+   * `mmap`: ternary weights run from the file where a kernel can; `expertsResident`: so do experts, if
+   * there are more than these (packed ones are counted as if they did).
+   */
+  constructor(
+    runtime: Runtime,
+    host: Pick<Host, "packedBytes">,
+    options: { readonly mmap?: boolean; readonly expertsResident?: number } = {},
+  ) {
+    this.#mapped = options.mmap ?? false;
     this.#runtime = runtime;
     this.#host = host;
     const { model } = runtime;
     const { layers, kvHeads, headDim, experts, tiedEmbedding } = model.hyperparameters;
     const layout = runtime.kernels.ternaryLayout(runtime.info.layout);
+    this.#mappedExperts = this.#mapped || (options.expertsResident ?? experts) < experts;
     for (const tensor of model.tensors.values()) {
       if (/^(token_embd|output)\./.test(tensor.name) || tensor.shape.length < 2) continue;
       if (/norm/.test(tensor.name)) continue;
@@ -82,7 +91,8 @@ export class TrafficModel {
   }
 
   #bytesOf(tensor: ModelTensor, layout: NativeEntry): number {
-    const raw = this.#mapped && this.#runtime.kernels.find("linear", tensor.format)?.pack === 0;
+    const mapped = tensor.shape.length === 3 ? this.#mappedExperts : this.#mapped;
+    const raw = mapped && this.#runtime.kernels.find("linear", tensor.format)?.pack === 0;
     if (!tensor.ternary || raw) {
       return tensor.parts.reduce((sum, part) => sum + part.byteLength, 0);
     }

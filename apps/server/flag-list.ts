@@ -211,6 +211,12 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "run weights from the file where that is possible: less memory, slower",
       },
       {
+        flags: "--experts-resident <n>",
+        env: "EXPERTS_RESIDENT",
+        parse: integer(0, 4096),
+        text: "experts of each layer kept in memory, the most used; others run from the file (default: all)",
+      },
+      {
         flags: "--isolate",
         env: "ISOLATE",
         text: "run the engine in a process of its own, so that its crash loses running answers only",

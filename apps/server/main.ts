@@ -101,6 +101,7 @@ async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Prom
     cacheTypeK: flags.cacheTypeK,
     cacheTypeV: flags.cacheTypeV,
     mapped: flags.mmap,
+    expertsResident: flags.expertsResident,
     isolate: flags.isolate,
     isa: flags.isa,
     layout: flags.layout,

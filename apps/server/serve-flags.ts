@@ -40,6 +40,7 @@ export interface ServeFlags {
   cacheTypeV: "f16" | "q8_0";
   draftMax: number;
   mmap?: boolean;
+  expertsResident?: number;
   isolate?: boolean;
   isa?: string;
   layout?: string;

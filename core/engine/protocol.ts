@@ -1,5 +1,6 @@
 // What goes between a client of the engine and the engine: requests in, events out. Plain data only.
 import type { ErrorCode } from "../errors.ts";
+import type { ExpertUse } from "../plugin/routing.ts";
 
 /** What the generated text must match; see core/grammar. */
 export interface ConstraintSource {
@@ -141,8 +142,8 @@ export interface EngineStats {
   readonly promptMs: number;
   readonly generatedMs: number;
   readonly sequences: readonly SequenceStats[];
-  /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */
-  readonly experts: readonly (readonly number[])[];
+  /** What experts got since the start, layer by layer; empty for a dense model. */
+  readonly experts: readonly ExpertUse[];
 }
 
 /** One live sequence, for /slots. */

@@ -1,4 +1,5 @@
 // What the engine runs its steps on.
+import type { ExpertUse } from "../plugin/routing.ts";
 import type { StepPlan } from "../tape/tape.ts";
 
 /** What the engine runs steps on: the tape of a model, or anything that behaves like one. */
@@ -21,6 +22,6 @@ export interface StepRunner {
   pageBytes(page: number): Uint8Array;
   /** Identifies the weights, so that saved pages meet their own model only. */
   readonly fingerprint: string;
-  /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */
-  expertUse(): number[][];
+  /** What experts got since the start, layer by layer; empty for a dense model. */
+  expertUse(): ExpertUse[];
 }

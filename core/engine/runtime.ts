@@ -7,6 +7,7 @@ import type { Host, Pool } from "../native/host.ts";
 import { kvLayerBytes } from "../native/kv.ts";
 import { bytesView, type Region } from "../native/memory.ts";
 import { openKernels } from "../native/select.ts";
+import type { ExpertUse } from "../plugin/routing.ts";
 import type { Registry } from "../registry.ts";
 import type { HeadMode } from "../tape/head.ts";
 import { KernelTable } from "../tape/kernels.ts";
@@ -37,6 +38,8 @@ export interface RuntimeOptions {
   readonly layout?: string;
   /** Run ternary weights on the mapped file where a kernel can: starts at once, decodes slower. */
   readonly mapped?: boolean;
+  /** Experts of each layer that are packed; the others run on the mapped file. Default: all. */
+  readonly expertsResident?: number;
   /** Forces one instruction set ("generic", "avx2", "avx512", "neon"). */
   readonly isa?: string;
   readonly weightScale?: "direct" | "inverse";
@@ -106,6 +109,7 @@ export class Runtime implements StepRunner {
 
   run(plan: StepPlan, top: number | "all" = "all"): void {
     this.tape.run(plan, top);
+    this.#weights.residents.afterStep();
   }
 
   largest(index: number): { readonly ids: Uint32Array; readonly logits: Float32Array } {
@@ -130,7 +134,12 @@ export class Runtime implements StepRunner {
     return bytesView(this.#kv.address + page * this.#pageBytes, this.#pageBytes);
   }
 
-  expertUse(): number[][] {
+  /** Experts that are packed where not all are, layer by layer. */
+  expertsResident(): number[][] {
+    return this.#weights.residents.list();
+  }
+
+  expertUse(): ExpertUse[] {
     return this.tape.expertUse();
   }
 
@@ -199,6 +208,7 @@ export function createRuntime(
   const weights = new WeightPacker(model, host, pool, kernels, {
     layout: options.layout,
     mapped: options.mapped,
+    expertsResident: options.expertsResident,
     progress: (bytes) => {
       loaded += bytes;
       options.progress?.(loaded, total);

@@ -31,8 +31,9 @@ export const KvType = {
 } as const;
 
 export const RouteKind = {
-  topK: 0,
+  softmax: 0,
   fixed: 1,
+  sigmoid: 2,
 } as const;
 
 export const EmbedFormat = {
@@ -228,7 +229,7 @@ export const layouts = {
     },
   },
   Route: {
-    size: 56,
+    size: 72,
     fields: {
       logits: { offset: 0, bytes: 8, type: "u64" },
       ids: { offset: 8, bytes: 8, type: "u64" },
@@ -238,7 +239,11 @@ export const layouts = {
       topK: { offset: 32, bytes: 4, type: "u32" },
       kind: { offset: 36, bytes: 4, type: "u32" },
       normalize: { offset: 40, bytes: 4, type: "u32" },
+      scale: { offset: 44, bytes: 4, type: "f32" },
       targets: { offset: 48, bytes: 8, type: "u64" },
+      bias: { offset: 56, bytes: 8, type: "u64" },
+      groups: { offset: 64, bytes: 4, type: "u32" },
+      groupsUsed: { offset: 68, bytes: 4, type: "u32" },
     },
   },
   Head: {
@@ -270,7 +275,7 @@ export const layouts = {
     },
   },
   Group: {
-    size: 56,
+    size: 80,
     fields: {
       ids: { offset: 0, bytes: 8, type: "u64" },
       starts: { offset: 8, bytes: 8, type: "u64" },
@@ -278,8 +283,11 @@ export const layouts = {
       rowOf: { offset: 24, bytes: 8, type: "u64" },
       expertOf: { offset: 32, bytes: 8, type: "u64" },
       counts: { offset: 40, bytes: 8, type: "u64" },
-      experts: { offset: 48, bytes: 4, type: "u32" },
-      topK: { offset: 52, bytes: 4, type: "u32" },
+      probabilities: { offset: 48, bytes: 8, type: "u64" },
+      logits: { offset: 56, bytes: 8, type: "u64" },
+      stride: { offset: 64, bytes: 4, type: "u32" },
+      experts: { offset: 68, bytes: 4, type: "u32" },
+      topK: { offset: 72, bytes: 4, type: "u32" },
     },
   },
   Gather: {
@@ -297,7 +305,7 @@ export const layouts = {
     },
   },
   Experts: {
-    size: 152,
+    size: 176,
     fields: {
       x: { offset: 0, bytes: 8, type: "u64" },
       xScale: { offset: 8, bytes: 8, type: "u64" },
@@ -324,6 +332,9 @@ export const layouts = {
       biasStride: { offset: 136, bytes: 8, type: "u64" },
       experts: { offset: 144, bytes: 4, type: "u32" },
       topK: { offset: 148, bytes: 4, type: "u32" },
+      residents: { offset: 152, bytes: 8, type: "u64" },
+      residentRun: { offset: 160, bytes: 8, type: "u64" },
+      residentUnits: { offset: 168, bytes: 8, type: "u64" },
     },
   },
   Scatter: {

@@ -38,7 +38,12 @@ export interface ModelView {
   has(tensor: string): boolean;
   /** Shape of a tensor, outermost dimension first. Throws `not_found` naming it. */
   shape(tensor: string): readonly number[];
+  /** Decoded values of a small tensor, row-major. Throws `not_found` naming it. */
+  floats(tensor: string): Float32Array;
 }
+
+/** How `chooseExperts` scores: softmax or sigmoid of the logits, or not at all. */
+export type RouteName = "softmax" | "sigmoid" | "fixed";
 
 export type Gate = "relu2" | "silu" | "gelu";
 
@@ -74,11 +79,13 @@ export interface Recorder {
   attend(q: Value, k: Value, v: Value, options: { layer: number; scale?: number }): Value;
   add(a: Value, b: Value, options?: { scale?: number }): Value;
   multiply(a: Value, b: Value): Value;
+  /** Each row of `input` times the sigmoid of its row of `gate` [rows, 1]. */
+  gateRows(input: Value, gate: Value): Value;
   map(input: Value, activation: Gate | "softcap", options?: { parameter?: number }): Value;
   /** Router by plugin name on [rows, experts] logits. */
   route(logits: Value, router: string, shape: RouterShape): Value;
   /** The native op that chooses experts: for routers' `record`. */
-  chooseExperts(logits: Value, kind: "softmax" | "fixed", shape: RouterShape): Value;
+  chooseExperts(logits: Value, kind: RouteName, shape: RouterShape): Value;
   /** Gated experts, weighted and summed over a token's experts. */
   experts(
     input: Value,

@@ -2,7 +2,7 @@
 import type { Recorder, Value } from "./architecture.ts";
 import type { RouterShape, Routing } from "./routing.ts";
 
-export type { RouterShape, Routing };
+export type { ExpertUse, RouterShape, Routing } from "./routing.ts";
 
 export interface Router {
   readonly name: string;

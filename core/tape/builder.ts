@@ -39,8 +39,13 @@ export interface Activation extends Value {
   readonly producer: RecordedOp;
   /** Its int8 twins by quantization block (0 = the whole row), made when a linear wants one. */
   readonly quantized: Map<number, Quantized>;
-  /** Of a routing: where expert ids u32 [rows][topK] and weights f32 [rows][topK] are. */
-  readonly routing?: { readonly ids: Ref; readonly weights: Ref; readonly topK: number };
+  /** Of a routing: where expert ids u32 [rows][topK] and weights f32 [rows][topK] are, and what of. */
+  readonly routing?: {
+    readonly ids: Ref;
+    readonly weights: Ref;
+    readonly topK: number;
+    readonly logits: Activation;
+  };
 }
 
 /** An activation before the op that writes it is recorded. */

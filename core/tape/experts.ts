@@ -3,11 +3,13 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import { Activation as Act, Input, RouteKind } from "../native/abi.ts";
 import { floatView, u32View } from "../native/memory.ts";
-import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
+import type { Gate, Recorder, RouteName, Value } from "../plugin/architecture.ts";
 import type { Router, RouterShape } from "../plugin/router.ts";
 import type { Activation, NewActivation, Quantized, TapeBuilder } from "./builder.ts";
+import type { ExpertCounters } from "./expert-use.ts";
 import type { PackedExperts } from "./packed.ts";
 import type { Ref } from "./plan.ts";
+import type { ResidentStack } from "./residents.ts";
 import type { WeightPacker } from "./weights.ts";
 
 const scaleBytes = 8;
@@ -28,8 +30,6 @@ interface Slots {
   readonly slots: Ref;
   readonly rowOf: Ref;
   readonly expertOf: Ref;
-  /** Address of u64 [experts]: tokens sent to each expert so far. */
-  readonly counts: number;
 }
 
 /** Rows in slot order, as an expert linear reads them. */
@@ -42,8 +42,10 @@ interface SlotRows {
 export class ExpertsRecorder {
   readonly #context: ExpertsContext;
   readonly #recorder: Recorder;
-  /** Address of the running counts of each layer's experts, in recorded order. */
-  readonly counts: { readonly address: number; readonly experts: number }[] = [];
+  /** Where each layer counts what its experts get, in recorded order. */
+  readonly use: ExpertCounters[] = [];
+  /** Stacks of the layer that is being recorded. */
+  #residents: ResidentStack[] = [];
 
   constructor(context: ExpertsContext, recorder: Recorder) {
     this.#context = context;
@@ -66,12 +68,11 @@ export class ExpertsRecorder {
     return this.#scripted(logits, router, shape);
   }
 
-  choose(logits: Value, kind: "softmax" | "fixed", shape: RouterShape): Value {
+  choose(logits: Value, kind: RouteName, shape: RouterShape): Value {
     const { tape, weights } = this.#context;
     const x = tape.own(logits);
-    const { routing, value } = this.#newRouting(shape.topK);
+    const { routing, value } = this.#newRouting(shape.topK, x);
     const targets = shape.targets ?? Array.from({ length: shape.topK }, (_, i) => i);
-    const kinds = { softmax: RouteKind.topK, fixed: RouteKind.fixed };
     const fixed = kind === "fixed" ? weights.integers(targets) : 0;
     return {
       ...tape.emit("route", "Route", kind, [x], value, {
@@ -81,9 +82,13 @@ export class ExpertsRecorder {
         stride: x.stride,
         experts: shape.experts,
         topK: shape.topK,
-        kind: kinds[kind],
+        kind: RouteKind[kind],
         normalize: shape.normalize ? 1 : 0,
+        scale: shape.scale ?? 1,
         targets: fixed,
+        bias: shape.bias ? weights.floats(shape.bias) : 0,
+        groups: shape.groups ?? 0,
+        groupsUsed: shape.groupsUsed ?? 0,
       }),
       routing,
     } as Value;
@@ -128,6 +133,9 @@ export class ExpertsRecorder {
       columns: x.columns,
       topK: chosen.topK,
     });
+    const counters = this.use.at(-1);
+    if (counters && this.#residents.length > 0) weights.residents.add(counters, this.#residents);
+    this.#residents = [];
     for (const ref of [slots.slots, chosen.weights]) scattered.producer.reads.add(ref.buffer);
     return scattered;
   }
@@ -177,7 +185,7 @@ export class ExpertsRecorder {
   #scripted(logits: Value, router: Router, shape: RouterShape): Value {
     const { tape } = this.#context;
     const x = tape.own(logits);
-    const { routing, value } = this.#newRouting(shape.topK);
+    const { routing, value } = this.#newRouting(shape.topK, x);
     const op = tape.script(`router ${router.name}`, (arena, rows) => {
       const at = (ref: Ref): number => arena + ref.buffer.offset + ref.offset;
       const ids = u32View(at(routing.ids), rows * shape.topK);
@@ -195,12 +203,12 @@ export class ExpertsRecorder {
     return { ...value, producer: op, routing } as Value;
   }
 
-  #newRouting(topK: number) {
+  #newRouting(topK: number, logits: Activation) {
     const value = this.#context.tape.activation(2 * topK);
     const { buffer } = value.ref;
     const half = topK * 4 * this.#context.maxRows;
     const ids = { buffer, offset: 0 };
-    return { value, routing: { ids, weights: { buffer, offset: half }, topK } };
+    return { value, routing: { ids, weights: { buffer, offset: half }, topK, logits } };
   }
 
   #group(chosen: NonNullable<Activation["routing"]>, experts: number, label: string): Slots {
@@ -214,7 +222,9 @@ export class ExpertsRecorder {
       Ref,
     ];
     const counts = weights.allocate(experts * 8);
-    this.counts.push({ address: counts, experts });
+    const probabilities = weights.allocate(experts * 8);
+    this.use.push({ counts, probabilities, experts, topK });
+    const { logits } = chosen;
     const op = tape.push("group", "Group", label, {
       ids: chosen.ids,
       starts,
@@ -222,12 +232,15 @@ export class ExpertsRecorder {
       rowOf,
       expertOf,
       counts,
+      probabilities,
+      logits: logits.ref,
+      stride: logits.stride,
       experts,
       topK,
     });
-    op.reads.add(chosen.ids.buffer);
+    op.reads.add(chosen.ids.buffer).add(logits.ref.buffer);
     for (const written of [starts, slots, rowOf, expertOf]) op.writes.add(written.buffer);
-    return { starts, slots, rowOf, expertOf, counts };
+    return { starts, slots, rowOf, expertOf };
   }
 
   /** Copies each token's row to its slots, int8 with its scale or float32 as the layout wants. */
@@ -287,7 +300,11 @@ export class ExpertsRecorder {
       biasStride: packed.bias === 0 ? 0 : packed.biasStride,
       experts: packed.experts,
       topK,
+      residents: packed.residents?.table ?? 0,
+      residentRun: packed.residents?.entry.run ?? 0,
+      residentUnits: packed.residents?.entry.units ?? 0,
     });
+    if (packed.residents) this.#residents.push(packed.residents);
     const { reads } = written.producer;
     reads.add(rows.x.buffer).add(slots.starts.buffer);
     if (rows.scale) reads.add(rows.scale.buffer);

@@ -1,5 +1,6 @@
 // What packing a model's linears is asked for, and what it gives.
 import type { NativeEntry } from "../native/library.ts";
+import type { ResidentStack } from "./residents.ts";
 
 /** One or several linears of equal K in one packed matrix. */
 export interface PackedLinear {
@@ -25,6 +26,8 @@ export interface PackedExperts extends PackedLinear {
   readonly weightStride: number;
   readonly scaleStride: number;
   readonly biasStride: number;
+  /** Of experts on their stored rows: those that are packed all the same. */
+  readonly residents?: ResidentStack;
 }
 
 export interface PackerOptions {
@@ -32,6 +35,8 @@ export interface PackerOptions {
   readonly layout?: string;
   /** Run ternary linears on the mapped file where a kernel can, instead of packing them. */
   readonly mapped?: boolean;
+  /** Experts of each layer that are packed; the others run on the mapped file. Default: all. */
+  readonly expertsResident?: number;
   /** Told of the bytes of each tensor that is done. */
   readonly progress?: (bytes: number) => void;
 }

@@ -3,7 +3,7 @@ import { assert, WrinkleFreeError } from "../errors.ts";
 import type { Model } from "../model.ts";
 import { Input, Rows } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
-import type { Gate, Recorder, Value } from "../plugin/architecture.ts";
+import type { Gate, Recorder, RouteName, Value } from "../plugin/architecture.ts";
 import type { Router, RouterShape } from "../plugin/router.ts";
 import { AttentionRecorder, type RopeOptions, type TapeLimits } from "./attention.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type RecordedOp,
   TapeBuilder,
 } from "./builder.ts";
+import type { ExpertCounters } from "./expert-use.ts";
 import { ExpertsRecorder } from "./experts.ts";
 import { type HeadMode, recordScreen, type ScreenedHead } from "./head.ts";
 import type { KernelTable } from "./kernels.ts";
@@ -179,6 +180,10 @@ export class TapeRecorder implements Recorder {
     return this.#elementwise(1, a, b, {});
   }
 
+  gateRows(input: Value, gate: Value): Value {
+    return this.#elementwise(4, input, gate, {});
+  }
+
   map(input: Value, activation: Gate | "softcap", options: { parameter?: number } = {}): Value {
     return this.#elementwise(2, input, undefined, {
       activation: activations[activation],
@@ -190,7 +195,7 @@ export class TapeRecorder implements Recorder {
     return this.#experts.route(logits, router, shape);
   }
 
-  chooseExperts(logits: Value, kind: "softmax" | "fixed", shape: RouterShape): Value {
+  chooseExperts(logits: Value, kind: RouteName, shape: RouterShape): Value {
     return this.#experts.choose(logits, kind, shape);
   }
 
@@ -199,8 +204,8 @@ export class TapeRecorder implements Recorder {
   }
 
   /** Where tokens sent to each expert are counted, layer by layer. */
-  get expertCounts(): readonly { readonly address: number; readonly experts: number }[] {
-    return this.#experts.counts;
+  get expertCounters(): readonly ExpertCounters[] {
+    return this.#experts.use;
   }
 
   logits(input: Value, weight: string, options: { scale?: number } = {}): void {
@@ -333,9 +338,10 @@ export class TapeRecorder implements Recorder {
     options: { activation?: number; scale?: number },
   ): Value {
     const [x, y] = [this.#tape.own(a), b && this.#tape.own(b)];
-    assert(!y || y.columns === x.columns, "elementwise operands are of equal width");
+    const width = kind === 4 ? 1 : x.columns;
+    assert(!y || y.columns === width, "elementwise operands are of equal width");
     const out = this.#tape.activation(x.columns);
-    const name = ["add", "multiply", "map", "gate"][kind] ?? "";
+    const name = ["add", "multiply", "map", "gate", "gate rows"][kind] ?? "";
     return this.#tape.emit("elementwise", "Elementwise", name, y ? [x, y] : [x], out, {
       a: x.ref,
       b: y?.ref ?? 0,

@@ -3,13 +3,22 @@ import { assert } from "../errors.ts";
 import type { Model } from "../model.ts";
 import { type Part, type RowScales, rowScales } from "./parts.ts";
 
+/** Encoded rows in the mapped file. */
+interface Stored {
+  readonly address: number;
+  /** Up to the end of the tensor: a bound for reading. */
+  readonly bytes: number;
+  /** The part's share of the tensor. */
+  readonly share: number;
+}
+
 /** Where the encoded rows of a part lie: a tensor of its own, or an expert's share of a stack. */
-export function stored(model: Model, part: Part, k: number): { address: number; bytes: number } {
+export function stored(model: Model, part: Part, k: number): Stored {
   const tensor = model.tensor(part.name);
   const own = tensor.parts[tensor.parts.length > 1 ? part.index : 0];
   assert(own, "the part exists");
   if (tensor.parts.length > 1 || tensor.shape.length < 3) {
-    return { address: own.address, bytes: own.byteLength };
+    return { address: own.address, bytes: own.byteLength, share: own.byteLength };
   }
   // Rows are stored one after another; what follows them (i2_s: the scale) cancels out.
   const rows = (tensor.shape[0] ?? 1) * part.rows;
@@ -18,6 +27,7 @@ export function stored(model: Model, part: Part, k: number): { address: number; 
   return {
     address: own.address + part.index * bytes,
     bytes: own.byteLength - part.index * bytes,
+    share: bytes,
   };
 }
 
@@ -29,16 +39,22 @@ export interface Decoded {
   readonly scales?: RowScales;
 }
 
+/** Stacks of experts that are being packed, decoded as a whole: one expert after another asks. */
+export type DecodedStacks = Map<string, Int8Array | Float32Array>;
+
 /** Decodes a part in TypeScript: for masters, and for formats without a native unpack. */
-export function decoded(model: Model, part: Part, k: number): Decoded {
+export function decoded(model: Model, part: Part, k: number, stacks: DecodedStacks): Decoded {
   const tensor = model.tensor(part.name);
-  const stacked = tensor.shape.length === 3 && tensor.parts.length === 1;
-  const index = stacked ? 0 : part.index;
-  const size = part.rows * k;
-  const own = <T extends Int8Array | Float32Array>(values: T): T =>
-    stacked ? (values.subarray(part.index * size, (part.index + 1) * size) as T) : values;
-  if (!tensor.ternary) return { values: own(model.floats(part.name, index)) };
-  const { trits, scales } = model.ternary(part.name, index);
-  const known = tensor.masters && !stacked ? rowScales(scales, part.rows, k, undefined) : undefined;
-  return { values: own(trits), scales: known };
+  const { name } = part;
+  if (tensor.shape.length === 3 && tensor.parts.length === 1) {
+    const all =
+      stacks.get(name) ?? (tensor.ternary ? model.ternary(name).trits : model.floats(name));
+    stacks.set(name, all);
+    const size = part.rows * k;
+    return { values: all.subarray(part.index * size, (part.index + 1) * size) };
+  }
+  if (!tensor.ternary) return { values: model.floats(name, part.index) };
+  const { trits, scales } = model.ternary(name, part.index);
+  const known = tensor.masters ? rowScales(scales, part.rows, k, undefined) : undefined;
+  return { values: trits, scales: known };
 }

@@ -4,9 +4,11 @@ import { layouts } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
 import { dataView, floatView, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
+import type { ExpertUse } from "../plugin/routing.ts";
 import { NativeArena } from "./arena.ts";
 import type { TapeLimits } from "./attention.ts";
 import type { RecordedOp } from "./builder.ts";
+import { readUse } from "./expert-use.ts";
 import { finishNorms, type Segment, segmentsOf, setLifetimes } from "./finish.ts";
 import { screenLimit } from "./head.ts";
 import { planBuffers, type Ref } from "./plan.ts";
@@ -53,7 +55,7 @@ export class Tape {
   readonly #screen: Screen | undefined;
   #top = 0;
   readonly #arena: number;
-  readonly #expertCounts: TapeRecorder["expertCounts"];
+  readonly #expertCounters: TapeRecorder["expertCounters"];
   readonly #step: number;
   readonly #times: number;
   readonly #stepView: DataView;
@@ -87,7 +89,7 @@ export class Tape {
     const arena = this.#memory.allocate(this.arenaBytes);
     this.#opsAddress = this.#memory.allocate(recorder.ops.length * layouts.Op.size);
     this.#arena = arena;
-    this.#expertCounts = recorder.expertCounts;
+    this.#expertCounters = recorder.expertCounters;
     const { headStart, screen } = recorder;
     const end = recorder.ops.length;
     const body = segmentsOf(recorder.ops.slice(0, headStart));
@@ -192,12 +194,9 @@ export class Tape {
     return floatView(address + index * stride * 4, size);
   }
 
-  /** Tokens sent to each expert since the start, layer by layer; empty for a dense model. */
-  expertUse(): number[][] {
-    return this.#expertCounts.map(({ address, experts }) => {
-      const view = dataView(address, experts * 8);
-      return range(0, experts).map((e) => Number(view.getBigUint64(e * 8, true)));
-    });
+  /** What experts got since the start, layer by layer; empty for a dense model. */
+  expertUse(): ExpertUse[] {
+    return this.#expertCounters.map(readUse);
   }
 
   /** The recorded ops, one line each, with what they read. */

@@ -7,16 +7,10 @@ import { addressOf } from "../native/memory.ts";
 import { NativeArena } from "./arena.ts";
 import type { KernelTable } from "./kernels.ts";
 import type { PackedExperts, PackedLinear, PackerOptions } from "./packed.ts";
-import {
-  type Arrangement,
-  blockRows,
-  type Part,
-  packedRow,
-  paddedRows,
-  type RowScales,
-  rowScales,
-} from "./parts.ts";
-import { decoded, stored } from "./stored.ts";
+import { type Arrangement, blockRows, type Part, paddedRows, type RowScales } from "./parts.ts";
+import { ResidentExperts, type ResidentStack } from "./residents.ts";
+import { packedBias, packedScales, scaleGroup } from "./scales.ts";
+import { type DecodedStacks, decoded, stored } from "./stored.ts";
 
 /** Float matrices up to this size are checked for NaN and infinity at load. */
 const checkedBytes = 4 << 20;
@@ -28,6 +22,8 @@ export class WeightPacker extends NativeArena {
   readonly #layout: string | undefined;
   readonly #mapped: boolean;
   readonly #progress: (bytes: number) => void;
+  readonly #stacks: DecodedStacks = new Map();
+  readonly residents: ResidentExperts;
 
   constructor(
     model: Model,
@@ -42,6 +38,7 @@ export class WeightPacker extends NativeArena {
     this.#kernels = kernels;
     this.#layout = options.layout;
     this.#mapped = options.mapped ?? false;
+    this.residents = new ResidentExperts(options.expertsResident);
     this.#progress = options.progress ?? (() => {});
   }
 
@@ -58,7 +55,7 @@ export class WeightPacker extends NativeArena {
     if (entries.size > 1) return false;
     if (this.#entry(names[0] ?? "").pack === 0) return false;
     if (!first.ternary) return true;
-    const groups = new Set(names.map((name) => this.#group(name)));
+    const groups = new Set(names.map((name) => scaleGroup(this.#model, name)));
     return groups.size === 1;
   }
 
@@ -78,7 +75,44 @@ export class WeightPacker extends NativeArena {
     const all = Array.from({ length: experts }, (_, e) => this.#layOut(names, arrangement, e));
     const entry = this.#entry(names[0] ?? "");
     if (entry.pack === 0) return this.#rawExperts(names, entry, k, experts);
+    if (this.residents.limits(experts)) throw this.#notResident(names[0] ?? "", "i2_s is");
     return this.#packAll(all, entry, k);
+  }
+
+  /** Places for packed experts beside a stack that runs on its stored rows. */
+  #residentStack(name: string, k: number, experts: number): ResidentStack | undefined {
+    const { residents } = this;
+    const rows = this.#model.shape(name)[1] ?? 0;
+    if (!residents.limits(experts) || !this.#model.tensor(name).ternary) return undefined;
+    if (rows % blockRows !== 0) throw this.#notResident(name, "multiples of 16 rows are");
+    const entry = this.#kernels.ternaryLayout(this.#layout);
+    const stride = Math.ceil(this.host.packedBytes(entry, rows, k) / 64) * 64;
+    const memory = this.allocate(stride * (residents.places ?? 0));
+    return {
+      entry,
+      table: this.allocate(experts * 8),
+      pack: (expert, place) => {
+        const address = memory + place * stride;
+        const [part] = this.#layOut([name], "stack", expert);
+        if (part) this.#packPart(part, entry, address, rows, k);
+        return address;
+      },
+    };
+  }
+
+  #notResident(name: string, what: string): WrinkleFreeError {
+    const { format, shape } = this.#model.tensor(name);
+    return new WrinkleFreeError(
+      "unsupported",
+      `${this.#model.path}: ${name}: ${format} [${shape.join(", ")}] does not run from the file, ` +
+        `only ${what}`,
+      {
+        file: this.#model.path,
+        tensor: name,
+        flag: "--experts-resident",
+        hint: "Leave --experts-resident out, or convert the model with -q i2_s.",
+      },
+    );
   }
 
   #packAll(all: readonly (readonly Part[])[], entry: NativeEntry, k: number): PackedExperts {
@@ -94,13 +128,14 @@ export class WeightPacker extends NativeArena {
         if (scales) known.set(part, scales);
       }
     });
-    const { scale, group } = this.#packScales(all, n, k, known);
+    const { scale, group, bias } = this.#packFactors(all, n, k, known);
+    this.#stacks.clear();
     return {
       entry,
       address,
       bytes,
       scale,
-      bias: this.#packBias(all, n),
+      bias,
       n,
       k,
       group,
@@ -162,9 +197,10 @@ export class WeightPacker extends NativeArena {
   #entry(name: string): NativeEntry {
     // A library with a linear for this very storage format knows it best, unless a layout is asked
     // for. Ternary rows are run as they are stored only where memory matters more than speed.
-    const { format, masters, ternary } = this.#model.tensor(name);
+    const { format, masters, ternary, shape } = this.#model.tensor(name);
     const own = masters ? undefined : this.#kernels.find("linear", format);
-    const suits = !ternary || (own?.pack === 0 ? this.#mapped : this.#layout === undefined);
+    const mapped = this.#mapped || (shape.length === 3 && this.residents.limits(shape[0] ?? 0));
+    const suits = !ternary || (own?.pack === 0 ? mapped : this.#layout === undefined);
     if (own && suits) return own;
     return ternary ? this.#kernels.ternaryLayout(this.#layout) : this.#kernels.get("linear", "f16");
   }
@@ -178,8 +214,7 @@ export class WeightPacker extends NativeArena {
     assert(info, "the part exists");
     const bytes = info.byteLength;
     const address = tensor.format === entry.format ? info.address : this.#halves(part);
-    const bias = this.#packBias([parts], part.rows);
-    const { scale, group } = this.#packScales([parts], part.rows, k);
+    const { scale, group, bias } = this.#packFactors([parts], part.rows, k);
     this.#progress(bytes);
     const rows = [{ row: 0, rows: part.rows }];
     return { entry, address, bytes, scale, bias, n: part.rows, k, group, parts: rows };
@@ -209,14 +244,14 @@ export class WeightPacker extends NativeArena {
         { file: this.#model.path, tensor: name, hint: "Convert the model with -q f16." },
       );
     }
-    const { scale, group } = this.#packScales(parts, rows, k);
+    const { scale, group, bias } = this.#packFactors(parts, rows, k);
     this.#progress(bytes);
     return {
       entry,
       address,
       bytes,
       scale,
-      bias: this.#packBias(parts, rows),
+      bias,
       n: rows,
       k,
       group,
@@ -225,6 +260,7 @@ export class WeightPacker extends NativeArena {
       weightStride,
       scaleStride: scale === 0 ? 0 : rows * 4,
       biasStride: rows * 4,
+      residents: this.#residentStack(name, k, experts),
     };
   }
 
@@ -299,7 +335,7 @@ export class WeightPacker extends NativeArena {
         );
       }
     } else {
-      const own = decoded(this.#model, part, k);
+      const own = decoded(this.#model, part, k, this.#stacks);
       scales = own.scales;
       this.host.pack(this.#pool, {
         ...job,
@@ -308,89 +344,23 @@ export class WeightPacker extends NativeArena {
         unpack: 0,
       });
     }
-    this.#progress(encoded.bytes);
+    if (this.#entry(part.name) === entry) this.#progress(encoded.share);
     return scales;
   }
 
-  /** Elements that share a scale; 0 = a row's. Told by the format alone where it has no groups. */
-  #group(name: string): number {
-    const { masters, quantizer } = this.#model.tensor(name);
-    if (masters || quantizer.ternary?.group === undefined) return 0;
-    return this.#scales(name, 0).group;
-  }
-
-  /** Scales of one part, one a row or `group` elements each. */
-  #scales(name: string, index: number): RowScales {
-    const tensor = this.#model.tensor(name);
-    const [rows, k] = tensor.shape.slice(-2) as [number, number];
-    const stacked = tensor.shape.length === 3 && tensor.parts.length === 1;
-    const part = stacked ? 0 : index;
-    const shape = stacked ? tensor.shape : [rows, k];
-    const { quantizer } = tensor;
-    const known = tensor.masters
-      ? undefined
-      : quantizer.scales?.(this.#model.data(name, part), shape);
-    const ternary = known ? undefined : this.#model.ternary(name, part);
-    const scales = known ?? ternary?.scales ?? new Float32Array();
-    const group = tensor.masters ? undefined : quantizer.ternary?.group;
-    if (!stacked) return rowScales(scales, rows, k, group);
-    const count = scales.length / (tensor.shape[0] ?? 1);
-    const own = scales.subarray(index * count, (index + 1) * count);
-    return rowScales(own, rows, k, group);
-  }
-
-  #packScales(
+  /** Scales and biases of matrices of n packed rows, in native memory; 0 = none. */
+  #packFactors(
     all: readonly (readonly Part[])[],
     n: number,
     k: number,
-    known: ReadonlyMap<Part, RowScales> = new Map(),
-  ): { scale: number; group: number } {
-    const first = all[0]?.[0];
-    if (!first || !this.#model.tensor(first.name).ternary) return { scale: 0, group: 0 };
-    const group = this.#group(first.name);
-    const perRow = group === 0 ? 1 : Math.ceil(k / group);
-    const packed = new Float32Array(all.length * n * perRow);
-    all.forEach((parts, e) => {
-      for (const part of parts) {
-        const own = known.get(part) ?? this.#scales(part.name, part.index);
-        if (own.group !== group) throw this.#mixedGroups(part.name);
-        for (let row = 0; row < part.rows; row++) {
-          const target = (e * n + packedRow(part, row)) * perRow;
-          packed.set(own.scales.subarray(row * perRow, (row + 1) * perRow), target);
-        }
-      }
-    });
-    return { scale: this.floats(packed), group };
-  }
-
-  #mixedGroups(name: string): WrinkleFreeError {
-    return new WrinkleFreeError(
-      "unsupported",
-      `${this.#model.path}: ${name}: scales of experts differ in their groups`,
-      { file: this.#model.path, tensor: name },
-    );
-  }
-
-  #packBias(all: readonly (readonly Part[])[], n: number): number {
-    const biasName = (part: Part): string => part.name.replace(/\.weight$/, ".bias");
-    if (!all[0]?.some((part) => this.#model.has(biasName(part)))) return 0;
-    const packed = new Float32Array(all.length * n);
-    all.forEach((parts, e) => {
-      for (const part of parts) {
-        if (!this.#model.has(biasName(part))) continue;
-        const bias = this.#model.floats(biasName(part), part.index);
-        if (bias.length !== part.rows) {
-          throw new WrinkleFreeError(
-            "bad_file",
-            `${this.#model.path}: ${biasName(part)} has ${bias.length} elements, not ${part.rows}`,
-            { file: this.#model.path, tensor: biasName(part) },
-          );
-        }
-        bias.forEach((value, row) => {
-          packed[e * n + packedRow(part, row)] = value;
-        });
-      }
-    });
-    return this.floats(packed);
+    known?: ReadonlyMap<Part, RowScales>,
+  ): { scale: number; group: number; bias: number } {
+    const { values, group } = packedScales(this.#model, all, n, k, known);
+    const bias = packedBias(this.#model, all, n);
+    return {
+      scale: values ? this.floats(values) : 0,
+      group,
+      bias: bias ? this.floats(bias) : 0,
+    };
   }
 }

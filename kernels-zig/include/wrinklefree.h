@@ -20,8 +20,9 @@
 #define WF_INPUT_I8_BLOCK 2u
 #define WF_KV_TYPE_F16 0u
 #define WF_KV_TYPE_I8 1u
-#define WF_ROUTE_KIND_TOP_K 0u
+#define WF_ROUTE_KIND_SOFTMAX 0u
 #define WF_ROUTE_KIND_FIXED 1u
+#define WF_ROUTE_KIND_SIGMOID 2u
 #define WF_EMBED_FORMAT_F32 0u
 #define WF_EMBED_FORMAT_F16 1u
 #define WF_EMBED_FORMAT_BF16 2u
@@ -223,7 +224,11 @@ struct wf_route {
     uint32_t top_k;
     uint32_t kind;
     uint32_t normalize;
+    float scale;
     uint64_t targets;
+    uint64_t bias;
+    uint32_t groups;
+    uint32_t groups_used;
 };
 
 struct wf_head {
@@ -257,6 +262,9 @@ struct wf_group {
     uint64_t row_of;
     uint64_t expert_of;
     uint64_t counts;
+    uint64_t probabilities;
+    uint64_t logits;
+    uint32_t stride;
     uint32_t experts;
     uint32_t top_k;
 };
@@ -299,6 +307,9 @@ struct wf_experts {
     uint64_t bias_stride;
     uint32_t experts;
     uint32_t top_k;
+    uint64_t residents;
+    uint64_t resident_run;
+    uint64_t resident_units;
 };
 
 struct wf_scatter {

@@ -33,6 +33,10 @@ fn run(
         const y = if (args.b == 0) x else b + r * args.b_stride;
         const target = out + r * args.out_stride;
         const n = args.columns;
+        if (args.kind == 4) {
+            scaleRow(x, math.sigmoid(1, .{y[0]})[0], target, n);
+            continue;
+        }
         var i: usize = 0;
         while (i + lanes <= n) : (i += lanes) {
             simd.store(target + i, apply(args, simd.load(x + i), simd.load(y + i)));
@@ -41,6 +45,14 @@ fn run(
             const value = apply(args, simd.loadTail(x + i, n - i), simd.loadTail(y + i, n - i));
             simd.storeTail(target + i, value, n - i);
         }
+    }
+}
+
+fn scaleRow(x: [*]const f32, factor: f32, target: [*]f32, n: u32) void {
+    var i: usize = 0;
+    while (i < n) : (i += lanes) {
+        const count = @min(lanes, n - i);
+        simd.storeSome(target + i, simd.loadSome(x + i, count) * simd.splat(factor), count);
     }
 }
 

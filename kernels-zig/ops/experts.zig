@@ -1,6 +1,7 @@
 //! Mixtures of experts: a step's tokens sorted by expert, a linear over each used expert, the sum.
 const std = @import("std");
 const abi = @import("../abi.zig");
+const math = @import("../math.zig");
 const simd = @import("../simd.zig");
 const lanes = simd.lanes;
 const args = abi.args;
@@ -37,6 +38,10 @@ fn group(
         const counts: [*]u64 = @ptrFromInt(a.counts);
         for (0..a.experts) |e| counts[e] += starts[e + 1];
     }
+    if (a.probabilities != 0) for (0..step.rows) |r| {
+        const logits: [*]const f32 = @ptrFromInt(a.logits);
+        addSoftmax(logits[r * a.stride ..][0..a.experts], @ptrFromInt(a.probabilities));
+    };
     for (0..a.experts) |e| starts[e + 1] += starts[e];
     // Slots are given out from each expert's end, last row first; then starts are back in place.
     var choice = choices;
@@ -51,6 +56,21 @@ fn group(
     }
     for (0..a.experts) |e| starts[e] = starts[e + 1];
     starts[a.experts] = @intCast(choices);
+}
+
+fn addSoftmax(logits: []const f32, sums: [*]f64) void {
+    const most = simd.splat(std.mem.max(f32, logits));
+    var total: f64 = 0;
+    for ([_]bool{ false, true }) |add| {
+        var e: usize = 0;
+        while (e < logits.len) : (e += lanes) {
+            const count = @min(lanes, logits.len - e);
+            const powers: [lanes]f32 = math.exp(lanes, simd.loadSome(logits.ptr + e, count) - most);
+            for (0..count) |i| {
+                if (add) sums[e + i] += powers[i] / total else total += powers[i];
+            }
+        }
+    }
 }
 
 fn gatherUnits(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
@@ -108,11 +128,21 @@ const Expert = struct {
         l.x = a.x + first * a.x_stride * element;
         l.x_scale = if (a.x_scale == 0) 0 else a.x_scale + first * rowScaleBytes(a);
         l.weight = a.weight + e * a.weight_stride;
+        expert.op.run = a.run;
+        expert.op.units = a.units;
+        if (a.residents != 0) {
+            const resident = @as([*]const u64, @ptrFromInt(a.residents))[e];
+            if (resident != 0) {
+                l.weight = resident;
+                expert.op.run = a.resident_run;
+                expert.op.units = a.resident_units;
+            }
+        }
         l.scale = if (a.scale == 0) 0 else a.scale + e * a.scale_stride;
         l.bias = if (a.bias == 0) 0 else a.bias + e * a.bias_stride;
         l.add = if (a.add == 0) 0 else a.add + first * a.add_stride * 4;
         l.out = a.out + first * a.out_stride * 4;
-        const units: abi.UnitsFn = @ptrFromInt(a.units);
+        const units: abi.UnitsFn = @ptrFromInt(expert.op.units);
         return units(&expert.op, &expert.step);
     }
 };
@@ -132,14 +162,11 @@ fn linear(
 ) callconv(.c) void {
     const a: *const args.Experts = @ptrCast(&op.args);
     var expert: Expert = .{ .op = op.*, .step = step.* };
-    expert.op.run = a.run;
-    expert.op.units = a.units;
     var total: u64 = 0;
     for (0..a.experts) |e| total += expert.set(a, e);
     const parts = linearUnits(op, step);
     const first = total * begin / parts;
     const last = total * end / parts;
-    const run: abi.RunFn = @ptrFromInt(a.run);
     var before: u64 = 0;
     for (0..a.experts) |e| {
         if (before >= last) return;
@@ -148,6 +175,7 @@ fn linear(
         if (before + count <= first) continue;
         const from: u32 = @intCast(if (first > before) first - before else 0);
         const to: u32 = @intCast(@min(last - before, count));
+        const run: abi.RunFn = @ptrFromInt(expert.op.run);
         run(&expert.op, &expert.step, thread, from, to);
     }
 }

@@ -2,7 +2,6 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const math = @import("../math.zig");
-const simd = @import("../simd.zig");
 const Args = abi.args.Route;
 
 pub const entries = [_]abi.Entry{
@@ -27,7 +26,7 @@ fn run(
         const ids = @as([*]u32, @ptrFromInt(args.ids)) + r * args.top_k;
         const weights = @as([*]f32, @ptrFromInt(args.weights)) + r * args.top_k;
         switch (@as(abi.RouteKind, @enumFromInt(args.kind))) {
-            .top_k => topK(args, logits, ids, weights),
+            .softmax, .sigmoid => topK(args, logits, ids, weights),
             .fixed => fixed(args, ids, weights),
         }
     }
@@ -42,26 +41,103 @@ fn fixed(args: *const Args, ids: [*]u32, weights: [*]f32) void {
     }
 }
 
-/// The k largest logits, ties to the lower index; weights are softmax over those, or over all.
+const max_experts = 4096;
+
+/// The k best scores, ties to the lower index, and their weights.
 fn topK(args: *const Args, logits: [*]const f32, ids: [*]u32, weights: [*]f32) void {
     const n = args.experts;
-    for (0..args.top_k) |i| {
-        var best: ?u32 = null;
-        for (0..n) |e| {
-            if (std.mem.indexOfScalar(u32, ids[0..i], @intCast(e)) != null) continue;
-            if (best == null or logits[e] > logits[best.?]) best = @intCast(e);
+    var ranked: [max_experts]f32 = undefined;
+    const softmax = args.kind == @intFromEnum(abi.RouteKind.softmax);
+    if (softmax and args.bias == 0 and args.groups == 0) {
+        // Softmax keeps the order of its logits, and a weight needs few of them.
+        best(logits[0..n], ids[0..args.top_k]);
+    } else {
+        const plain = scores(args, logits, ranked[0..n]);
+        if (args.bias != 0) {
+            const bias: [*]const f32 = @ptrFromInt(args.bias);
+            for (plain, bias[0..n]) |*score, add| score.* += add;
         }
-        ids[i] = best.?;
+        if (args.groups != 0) dropGroups(args, ranked[0..n]);
+        best(ranked[0..n], ids[0..args.top_k]);
     }
-    const most = logits[ids[0]];
-    for (0..args.top_k) |i| weights[i] = power(logits[ids[i]] - most);
+    weigh(args, logits, ids, weights);
+}
+
+/// Softmax over all experts, or the sigmoid of each.
+fn scores(args: *const Args, logits: [*]const f32, out: []f32) []f32 {
+    if (args.kind == @intFromEnum(abi.RouteKind.sigmoid)) {
+        for (out, 0..) |*score, e| score.* = sigmoid(logits[e]);
+        return out;
+    }
+    const most = std.mem.max(f32, logits[0..out.len]);
     var total: f32 = 0;
-    if (args.normalize != 0) {
-        for (weights[0..args.top_k]) |w| total += w;
-    } else for (0..n) |e| {
-        total += power(logits[e] - most);
+    for (out, 0..) |*score, e| {
+        score.* = power(logits[e] - most);
+        total += score.*;
     }
-    for (weights[0..args.top_k]) |*w| w.* /= total;
+    for (out) |*score| score.* /= total;
+    return out;
+}
+
+/// Minus infinity for the experts of all but the best groups; ties go to the first group.
+fn dropGroups(args: *const Args, ranked: []f32) void {
+    const size = ranked.len / args.groups;
+    var sums: [max_experts]f32 = undefined;
+    for (0..args.groups) |g| {
+        const members = ranked[g * size ..][0..size];
+        var pair: [2]u32 = undefined;
+        const count = @min(2, size);
+        best(members, pair[0..count]);
+        sums[g] = members[pair[0]] + if (count == 2) members[pair[1]] else 0;
+    }
+    var kept: [max_experts]u32 = undefined;
+    best(sums[0..args.groups], kept[0..args.groups_used]);
+    for (0..args.groups) |g| {
+        const group: u32 = @intCast(g);
+        if (std.mem.indexOfScalar(u32, kept[0..args.groups_used], group) != null) continue;
+        @memset(ranked[g * size ..][0..size], -std.math.inf(f32));
+    }
+}
+
+/// Indices of the largest values, descending, ties to the lower index; NaN comes last.
+fn best(values: []const f32, out: []u32) void {
+    for (out, 0..) |*place, i| {
+        var top: ?u32 = null;
+        for (values, 0..) |value, at| {
+            const index: u32 = @intCast(at);
+            if (std.mem.indexOfScalar(u32, out[0..i], index) != null) continue;
+            const held = if (top) |t| values[t] else {
+                top = index;
+                continue;
+            };
+            if (value > held or (std.math.isNan(held) and !std.math.isNan(value))) top = index;
+        }
+        place.* = top.?;
+    }
+}
+
+fn weigh(args: *const Args, logits: [*]const f32, ids: [*]const u32, weights: [*]f32) void {
+    const chosen = weights[0..args.top_k];
+    var total: f32 = 0;
+    if (args.kind == @intFromEnum(abi.RouteKind.sigmoid)) {
+        for (chosen, 0..) |*w, i| w.* = sigmoid(logits[ids[i]]);
+        for (chosen) |w| total += w;
+        if (args.normalize == 0) total = 1;
+    } else {
+        const most = std.mem.max(f32, logits[0..args.experts]);
+        for (chosen, 0..) |*w, i| w.* = power(logits[ids[i]] - most);
+        if (args.normalize != 0) {
+            for (chosen) |w| total += w;
+        } else for (0..args.experts) |e| {
+            total += power(logits[e] - most);
+        }
+    }
+    for (chosen) |*w| w.* /= total;
+    for (chosen) |*w| w.* *= args.scale;
+}
+
+fn sigmoid(x: f32) f32 {
+    return math.sigmoid(1, @splat(x))[0];
 }
 
 fn power(x: f32) f32 {

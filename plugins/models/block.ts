@@ -82,22 +82,63 @@ function mixture(recorder: Recorder, family: Family, layer: number, f: Value, x:
   const { experts, expertsUsed, subNormEpsilon } = model.hyperparameters;
   const part = (name: string): string => `blk.${layer}.${name}.weight`;
   const targets = own(model, "router_targets");
-  const routing = recorder.route(
-    recorder.linear(f, part("ffn_gate_inp")),
-    String(own(model, "router_type") ?? "top-k"),
-    {
-      experts,
-      topK: expertsUsed,
-      normalize: own(model, "expert_weights_norm") !== false,
-      ...(targets ? { targets: [...(targets as ArrayLike<number> & Iterable<number>)] } : {}),
-    },
-  );
+  const bias = `blk.${layer}.exp_probs_b.bias`;
+  const routing = recorder.route(recorder.linear(f, part("ffn_gate_inp")), routerOf(model), {
+    experts,
+    topK: expertsUsed,
+    normalize: own(model, "expert_weights_norm") !== false,
+    scale: ownNumber(model, "expert_weights_scale") || undefined,
+    bias: model.has(bias) ? model.floats(bias) : undefined,
+    groups: ownNumber(model, "expert_group_count") || undefined,
+    groupsUsed: ownNumber(model, "expert_group_used_count"),
+    ...(targets ? { targets: [...(targets as ArrayLike<number> & Iterable<number>)] } : {}),
+  });
+  const shared = model.has(part("ffn_gate_shexp"))
+    ? sharedExpert(recorder, family, layer, f, x)
+    : x;
   const subNorm = [part("ffn_sub_norm_exps"), part("ffn_sub_norm")].find((name) => model.has(name));
   return recorder.experts(
     f,
     routing,
     { gate: part("ffn_gate_exps"), up: part("ffn_up_exps"), down: part("ffn_down_exps"), subNorm },
-    { activation: activationOf(model, family), epsilon: subNormEpsilon, add: x },
+    { activation: activationOf(model, family), epsilon: subNormEpsilon, add: shared },
+  );
+}
+
+/** x + the expert that every token goes to (DeepSeek), or a share of it (Qwen2-MoE: its own gate). */
+function sharedExpert(
+  recorder: Recorder,
+  family: Family,
+  layer: number,
+  f: Value,
+  x: Value,
+): Value {
+  const part = (name: string): string => `blk.${layer}.${name}.weight`;
+  const activation = activationOf(recorder.model, family);
+  let g = gated(recorder, f, part("ffn_gate_shexp"), part("ffn_up_shexp"), activation);
+  if (recorder.model.has(part("ffn_sub_norm_shexp"))) {
+    const { subNormEpsilon } = recorder.model.hyperparameters;
+    g = recorder.norm(g, part("ffn_sub_norm_shexp"), { epsilon: subNormEpsilon });
+  }
+  const gate = part("ffn_gate_inp_shexp");
+  if (!recorder.model.has(gate)) return recorder.linear(g, part("ffn_down_shexp"), { add: x });
+  const out = recorder.linear(g, part("ffn_down_shexp"));
+  return recorder.add(x, recorder.gateRows(out, recorder.linear(f, gate)));
+}
+
+/** `router_type` is ours; `expert_gating_func` is GGUF's: 1 softmax, 2 sigmoid. */
+function routerOf(model: ModelView): string {
+  const named = own(model, "router_type");
+  if (typeof named === "string") return named;
+  const gating = ownNumber(model, "expert_gating_func") ?? 0;
+  const router = ["top-k", "top-k", "top-k-sigmoid"][gating];
+  if (router !== undefined) return router;
+  throw new WrinkleFreeError(
+    "unsupported",
+    `experts are scored by function ${gating}, not 1 or 2`,
+    {
+      field: `${model.hyperparameters.architecture}.expert_gating_func`,
+    },
   );
 }
 

@@ -35,7 +35,7 @@ class HashModel implements StepRunner {
 
   readonly topLimit = 16;
 
-  expertUse(): number[][] {
+  expertUse(): [] {
     return [];
   }
 

@@ -121,7 +121,7 @@ function together(
     {
       op: "route",
       struct: "Route",
-      args: { logits, stride: experts, experts, topK, normalize: 1, ...route },
+      args: { logits, stride: experts, experts, topK, normalize: 1, scale: 1, ...route },
     },
     { op: "group", struct: "Group", args: { ids: route.ids, ...order, counts, experts, topK } },
     {

@@ -103,6 +103,35 @@ describe("converted mixtures", () => {
     expect(hashOf(evaluate(runtime, tokens))).toBe(await hashOfModel("tern/moe-packed"));
   }, 30_000);
 
+  for (const expertsResident of [0, 1, 3]) {
+    test(`${expertsResident} experts packed, the others mapped: the same bits`, async () => {
+      const file = await converted("tern/moe-packed", { quantize: "i2_s", embedding: "bf16" });
+      using runtime = await openFixture(file, { contextLength: 256, expertsResident });
+      const first = Array.from({ length: 4 }, () => [0, 1, 2].slice(0, expertsResident));
+      expect(runtime.expertsResident()).toEqual(first);
+      for (const chunk of [1, 7]) {
+        const hash = hashOf(evaluate(runtime, tokens, "all", chunk));
+        expect(hash).toBe(await hashOfModel("tern/moe-packed"));
+      }
+      if (expertsResident !== 1) return;
+      // The one with the most tokens of late stays, or one that has at least half as many.
+      const use = runtime.expertUse();
+      expect(runtime.expertsResident()).not.toEqual(first);
+      for (const [layer, [expert]] of runtime.expertsResident().entries()) {
+        const { tokens: sent } = use[layer]!;
+        expect(sent[expert!]!).toBeGreaterThan(Math.max(...sent) / 4);
+      }
+    }, 30_000);
+  }
+
+  test("experts that cannot run from the file are refused", async () => {
+    const message = await openFixture("tern/moe-packed", { expertsResident: 2 }).then(
+      () => "opened",
+      (error: Error) => error.message,
+    );
+    expect(message).toContain("blk.0.ffn_down_exps.weight: hf-packed [4, 256, 768] does not run");
+  });
+
   test("float experts run on the file's rows", async () => {
     const file = await converted("tern/moe-packed", { quantize: "f16" });
     using runtime = await open(file);
@@ -149,12 +178,75 @@ function greedy(runtime: Runtime, prompt: readonly number[], count: number): num
   return ids;
 }
 
+/** The trained mixture with another config and other tensors. */
+async function changed(
+  config: Record<string, unknown>,
+  change: (
+    tensors: Map<string, TensorInfo>,
+    bytes: Map<string, Uint8Array>,
+    file: ModelFile,
+  ) => void,
+): Promise<ModelFile> {
+  const path = fixture("tern/moe-packed");
+  const file = await registry.loader(path).open(path);
+  const tensors = new Map(file.tensors);
+  const bytes = new Map<string, Uint8Array>();
+  change(tensors, bytes, file);
+  return {
+    path,
+    kind: file.kind,
+    metadata: file.metadata,
+    config: { ...file.config, ...config },
+    tensors,
+    bytes: (name) => bytes.get(name) ?? file.bytes(name),
+    [Symbol.dispose]: () => file[Symbol.dispose](),
+  };
+}
+
+for (const gated of [false, true]) {
+  test(`a shared expert${gated ? " with a gate" : ""} equals its scalar form`, async () => {
+    const file = await changed({}, (tensors, bytes, source) => {
+      for (let layer = 0; layer < 4; layer++) {
+        const at = `model.layers.${layer}.mlp`;
+        for (const part of ["gate_proj", "up_proj", "down_proj"]) {
+          for (const end of ["weight", "weight_scale"]) {
+            const info = tensors.get(`${at}.experts.1.${part}.${end}`)!;
+            const name = `${at}.shared_expert.${part}.${end}`;
+            tensors.set(name, { ...info, name });
+            bytes.set(name, source.bytes(info.name));
+          }
+        }
+        const router = tensors.get(`${at}.gate.weight`)!;
+        const [experts, hidden] = router.shape as [number, number];
+        const name = `${at}.shared_expert_gate.weight`;
+        const byteLength = router.byteLength / experts;
+        if (!gated) continue;
+        tensors.set(name, { ...router, name, shape: [1, hidden], byteLength });
+        bytes.set(name, source.bytes(router.name).subarray(0, byteLength));
+      }
+    });
+    const model = modelOfFile(file, registry);
+    using runtime = createRuntime(model, { contextLength: 256, maxSequences: 2 }, registry);
+    const own = tokens.slice(0, 4);
+    const oracle = new OracleStep(runtime.model, own);
+    runtime.model.architecture.record(oracle);
+    const hash = hashOf(evaluate(runtime, own));
+    expect(hash).toBe(hashOf(oracle.result));
+    using plain = await open("tern/moe-packed");
+    expect(hash).not.toBe(hashOf(evaluate(plain, own)));
+  }, 60_000);
+}
+
 test("tokens sent to each expert are counted", async () => {
   using runtime = await open("tern/moe-packed");
   evaluate(runtime, tokens, "all", 7);
   const use = runtime.expertUse();
   expect(use.length).toBe(4);
-  for (const layer of use) expect(layer.reduce((a, b) => a + b, 0)).toBe(2 * tokens.length);
+  for (const { tokens: sent, balance } of use) {
+    expect(sent.reduce((a, b) => a + b, 0)).toBe(2 * tokens.length);
+    expect(balance).toBeGreaterThan(1.5);
+    expect(balance).toBeLessThan(4);
+  }
 });
 
 test("a third party's router in plain TypeScript routes as it says", async () => {
@@ -176,22 +268,9 @@ describe("bad mixtures are refused by name", () => {
     config: Record<string, unknown>,
     change: (tensors: Map<string, TensorInfo>, bytes: Map<string, Uint8Array>) => void = () => {},
   ): Promise<string> {
-    const path = fixture("tern/moe-packed");
-    const file = await registry.loader(path).open(path);
-    const tensors = new Map(file.tensors);
-    const bytes = new Map<string, Uint8Array>();
-    change(tensors, bytes);
-    const changed: ModelFile = {
-      path,
-      kind: file.kind,
-      metadata: file.metadata,
-      config: { ...file.config, ...config },
-      tensors,
-      bytes: (name) => bytes.get(name) ?? file.bytes(name),
-      [Symbol.dispose]: () => file[Symbol.dispose](),
-    };
+    const file = await changed(config, change);
     try {
-      createRuntime(modelOfFile(changed, registry), { contextLength: 64 }, registry);
+      createRuntime(modelOfFile(file, registry), { contextLength: 64 }, registry);
       return "accepted";
     } catch (error) {
       return (error as Error).message;

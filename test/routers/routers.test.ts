@@ -1,10 +1,9 @@
 // Routers: golden cases, the conformance suite, bad shapes, the load-balancing loss.
 import { describe, expect, test } from "bun:test";
-import type { Router } from "../../core/index.ts";
+import type { Router, RouterShape, WrinkleFreeError } from "../../core/index.ts";
 import { testRouter } from "../../core/testing/router.ts";
 import { identity } from "../../plugins/routers/identity.ts";
 import plugin from "../../plugins/routers/index.ts";
-import { loadBalance } from "../../plugins/routers/load-balance.ts";
 import { topK, topKSigmoid } from "../../plugins/routers/top-k.ts";
 
 const golden = await Bun.file(new URL("../golden/formats.json", import.meta.url)).json();
@@ -84,14 +83,51 @@ describe("conformance", () => {
   }
 });
 
-test("load-balancing loss", () => {
-  const loss = (logits: number[], k: number) => {
-    const row = Float32Array.from(logits);
-    const { experts } = topK.route(row, { experts: row.length, topK: k, normalize: true });
-    return loadBalance([row, row], [experts, experts], row.length);
-  };
-  const { uniform_E8_k1, concentrated_E8_k1_logit10, uniform_E4_k2 } = golden.load_balance;
-  expect(loss(new Array(8).fill(0), 1)).toBe(uniform_E8_k1);
-  expect(loss([0, 0, 10, 0, 0, 0, 0, 0], 1)).toBeCloseTo(concentrated_E8_k1_logit10, 12);
-  expect(loss(new Array(4).fill(0), 2)).toBe(uniform_E4_k2);
+describe("bias, groups and scale", () => {
+  const logits = Float32Array.of(3, 1, 0, 2, 2.5, -1, 0.5, 0.25);
+  const shape = { experts: 8, topK: 2, normalize: true };
+  const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+
+  test("a bias changes the choice, not the weights", () => {
+    const bias = new Float32Array(8);
+    bias[5] = 1;
+    const routing = topKSigmoid.route(logits, { ...shape, bias });
+    expect([...routing.experts]).toEqual([5, 0]);
+    const [a, b] = [sigmoid(-1), sigmoid(3)];
+    expect(routing.weights[0]).toBeCloseTo(a / (a + b), 6);
+  });
+
+  test("experts come from the groups with the best pairs", () => {
+    // Pairs: (3, 1), (2, 0), (2.5, -1), (0.5, 0.25): the second group loses to the first only.
+    const groups = { ...shape, groups: 4, groupsUsed: 2 };
+    const [best, second] = [sigmoid(3) + sigmoid(1), sigmoid(2) + sigmoid(0)];
+    expect(best).toBeGreaterThan(second);
+    expect([...topKSigmoid.route(logits, groups).experts]).toEqual([0, 3]);
+    expect([...topKSigmoid.route(logits, { ...groups, groupsUsed: 4 }).experts]).toEqual([0, 4]);
+  });
+
+  test("weights are scaled", () => {
+    const { weights } = topK.route(logits, { ...shape, scale: 2.5 });
+    expect(weights[0]! + weights[1]!).toBeCloseTo(2.5, 6);
+  });
+
+  test("what does not fit is refused by field", () => {
+    const refusals: [Partial<RouterShape>, string][] = [
+      [{ bias: new Float32Array(7) }, "exp_probs_b"],
+      [{ bias: new Float32Array(8).fill(NaN) }, "exp_probs_b"],
+      [{ groups: 3, groupsUsed: 1 }, "expert_group_count"],
+      [{ groups: 8, groupsUsed: 1 }, "expert_group_used_count"],
+      [{ groups: 4 }, "expert_group_used_count"],
+    ];
+    for (const [change, field] of refusals) {
+      for (const router of [topK, topKSigmoid]) {
+        try {
+          router.route(logits, { ...shape, ...change });
+          expect().fail(`${router.name} accepts ${JSON.stringify(change)}`);
+        } catch (error) {
+          expect((error as WrinkleFreeError).details.field).toBe(field);
+        }
+      }
+    }
+  });
 });

@@ -145,6 +145,11 @@ export class OracleStep implements Recorder {
     return this.#map(a, (row, r) => row.map((v, i) => f(v * other[r]![i]!)));
   }
 
+  gateRows(input: Value, gate: Value): Value {
+    const factors = rowsOf(gate).map(([logit]) => f(1 / f(1 + exp(-logit!))));
+    return this.#map(input, (row, r) => row.map((v) => f(v * factors[r]!)));
+  }
+
   map(input: Value, activation: Gate | "softcap", options: { parameter?: number } = {}): Value {
     const act =
       activation === "softcap"

@@ -201,10 +201,20 @@ function ratio(part: number, whole: number): number {
 function expertMetrics(model: string, layers: EngineStats["experts"]): string {
   if (layers.length === 0) return "";
   const name = "wrinklefree_expert_tokens_total";
-  const lines = layers.flatMap((counts, layer) =>
-    counts.map(
+  const lines = layers.flatMap(({ tokens }, layer) =>
+    tokens.map(
       (n, expert) => `${name}{model="${model}",layer="${layer}",expert="${expert}"} ${n}\n`,
     ),
   );
-  return `# HELP ${name} Tokens sent to each expert.\n# TYPE ${name} counter\n${lines.join("")}`;
+  const balance = "wrinklefree_expert_balance";
+  const balances = layers.map(
+    (layer, i) => `${balance}{model="${model}",layer="${i}"} ${layer.balance}\n`,
+  );
+  return [
+    `# HELP ${name} Tokens sent to each expert.\n# TYPE ${name} counter\n`,
+    ...lines,
+    `# HELP ${balance} Load-balancing loss of the router: experts a token if even.\n`,
+    `# TYPE ${balance} gauge\n`,
+    ...balances,
+  ].join("");
 }

@@ -1,6 +1,6 @@
 // What is served and whether it is ready: /health, /v1/models, /props.
 
-import { defaultSamplingOptions } from "../../../core/index.ts";
+import { defaultSamplingOptions, type ExpertUse } from "../../../core/index.ts";
 import { HttpError } from "../errors.ts";
 import type { ModelSlot, ServedModel } from "../model.ts";
 import { bare, type Route, type RouteFactory } from "../route.ts";
@@ -65,7 +65,7 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     async handle({ server, query }) {
       const model = findModel(server, query.get("model") ?? undefined);
       const { experts } = await model.client.stats();
-      const mixture = experts.length > 0 ? { expert_tokens: experts } : {};
+      const mixture = experts.length > 0 ? expertProperties(experts) : {};
       return Response.json({ ...properties(server, model), ...mixture });
     },
   }),
@@ -102,6 +102,13 @@ function describeModel(server: ServerState, slot: ModelSlot): object {
       layout: info.layout,
       threads: info.threads,
     },
+  };
+}
+
+function expertProperties(layers: readonly ExpertUse[]): object {
+  return {
+    expert_tokens: layers.map(({ tokens }) => tokens),
+    expert_balance: layers.map(({ balance }) => balance),
   };
 }
 
