@@ -36,6 +36,12 @@ interface GoldenMoe {
   >;
 }
 
+interface GoldenMixtral {
+  readonly prompt: number[];
+  readonly greedy: number[];
+  readonly logits_last: string;
+}
+
 const tokens = Array.from({ length: 60 }, (_, i) => (i === 0 ? 4080 : (i * 37 + 11) % 4080));
 
 for (const name of ["moe-packed", "moe-fake-packed"]) {
@@ -306,4 +312,12 @@ describe("bad mixtures are refused by name", () => {
     });
     expect(message).toContain("blk.2.ffn_gate_inp.weight holds NaN");
   });
+});
+
+test("Mixtral as the gguf package writes it: logits of a float64 program, llama.cpp's tokens", async () => {
+  const { prompt, greedy: expected, logits_last } = await golden<GoldenMixtral>("mixtral.json");
+  using runtime = await open("gguf/mixtral-f16.gguf");
+  const logits = evaluate(runtime, prompt, "last")[0]!;
+  expect(cosine(logits, floatsOfBase64(logits_last))).toBeGreaterThan(0.9999);
+  expect(greedy(runtime, prompt, expected.length).slice(prompt.length)).toEqual(expected);
 });
