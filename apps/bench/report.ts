@@ -1,4 +1,5 @@
 // What a bench run found, as JSON and as a table.
+import type { ExpertUse } from "../../core/index.ts";
 import type { Measurement } from "./measure.ts";
 
 /** One line of the JSON results. */
@@ -27,6 +28,8 @@ export interface BenchReport {
     readonly int8_gmacs: number;
   };
   readonly results: readonly ResultLine[];
+  /** Of a mixture: how the run's tokens fell on the experts, layer by layer. */
+  readonly experts?: readonly ExpertUse[];
 }
 
 export function resultLine(
@@ -68,6 +71,17 @@ export function tableRow(result: Measurement): string {
     (traffic.macs / 1e9).toFixed(1).padStart(7),
     percent(result.fractionOfBound).padStart(9),
   ].join(" ");
+}
+
+const bars = "▁▂▃▄▅▆▇█";
+
+/** A layer's tokens by expert as a histogram, with the router's balance. */
+export function expertLine({ tokens, balance }: ExpertUse, layer: number): string {
+  const most = Math.max(...tokens);
+  const mean = tokens.reduce((sum, count) => sum + count, 0) / tokens.length;
+  const histogram = tokens.map((count) => bars[Math.floor((count / most) * 7.99)] ?? "").join("");
+  const busiest = (most / mean).toFixed(2);
+  return `layer ${layer}  ${histogram}  busiest ${busiest} x the mean, balance ${balance.toFixed(2)}`;
 }
 
 export function percent(share: number): string {

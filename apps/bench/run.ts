@@ -17,7 +17,15 @@ import { compare, comparisonTable, readReport } from "./compare.ts";
 import { Machine } from "./machine.ts";
 import { contextOf, type Measurement, measure, median, type Plan } from "./measure.ts";
 import type { BenchOptions } from "./options.ts";
-import { type BenchReport, percent, resultLine, round, tableHead, tableRow } from "./report.ts";
+import {
+  type BenchReport,
+  expertLine,
+  percent,
+  resultLine,
+  round,
+  tableHead,
+  tableRow,
+} from "./report.ts";
 import { roofline } from "./roofline.ts";
 import { syntheticFile } from "./synthetic.ts";
 import { printTape } from "./tape.ts";
@@ -72,6 +80,9 @@ function measureAll(
   const gbps = readings.map((reading) => reading.readGbps);
   const gmacs = readings.map((reading) => reading.int8Gmacs);
   say(`\nmachine: ${spread("read", gbps, "GB/s")}, ${spread("int8", gmacs, "GMAC/s")}`);
+  const experts = runtime.expertUse();
+  if (experts.length > 0) say("\nexperts (tokens each; balance: experts a token if even)");
+  for (const [layer, use] of experts.entries()) say(expertLine(use, layer));
   const own = { engine: "wrinklefree", shape: nameOf(options, runtime), threads };
   const report: BenchReport = {
     machine: {
@@ -81,6 +92,7 @@ function measureAll(
       int8_gmacs: round(median(gmacs), 1),
     },
     results: results.map((result) => resultLine(result, own)),
+    experts: experts.length > 0 ? experts : undefined,
   };
   return { report, results };
 }
