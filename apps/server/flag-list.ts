@@ -44,6 +44,12 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "the same from a file",
       },
       {
+        flags: "--pooling <type>",
+        env: "POOLING",
+        choices: ["none", "mean", "cls", "last"],
+        text: "how embeddings make one vector of a text (default: the model's own, or mean)",
+      },
+      {
         flags: "--plugin <name...>",
         env: "PLUGIN",
         parse: collect,
@@ -318,6 +324,8 @@ export const ignoredFlags: readonly string[] = [
   "-v",
   "--verbose",
   "--offline",
+  "--embedding",
+  "--embeddings",
   "--log-timestamps",
   "--log-prefix",
   "--log-colors",

@@ -66,6 +66,7 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
     slotSavePath: flags.slotSavePath,
     isolateCache: flags.isolateCache,
     strictModelNames: flags.strictModelNames,
+    pooling: flags.pooling,
     defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
     defaultSeed: flags.seed === -1 ? undefined : flags.seed,
     timeoutMs: flags.timeout ? flags.timeout * 1000 : undefined,

@@ -1,6 +1,6 @@
 // The forms a prompt may have: text, token ids, a mix of both, and lists of those.
 import { Type } from "@sinclair/typebox";
-import type { Tokenizer } from "../../core/index.ts";
+import type { EncodeOptions, Tokenizer } from "../../core/index.ts";
 import { badField } from "./errors.ts";
 
 /** Any of the forms; `readPrompts` checks the rest. */
@@ -19,16 +19,14 @@ export const maxPrompts = 256;
 export function readPrompts(
   tokenizer: Tokenizer,
   value: unknown,
-  options: { param?: string; addSpecial?: boolean } = {},
+  options: { param?: string; addSpecial?: boolean; limit?: number } = {},
 ): { prompts: number[][]; list: boolean } {
-  const { param = "prompt", addSpecial = true } = options;
+  const { param = "prompt", addSpecial = true, limit = maxPrompts } = options;
   if (isList(value)) {
     if (value.length === 0) throw badField(param, `Field '${param}' is an empty list.`);
-    if (value.length > maxPrompts) {
-      throw badField(
-        param,
-        `Field '${param}' has ${value.length} prompts; the limit is ${maxPrompts}.`,
-      );
+    if (value.length > limit) {
+      const message = `Field '${param}' has ${value.length} prompts; the limit is ${limit}.`;
+      throw badField(param, message);
     }
     const prompts = value.map((item, i) =>
       onePrompt(tokenizer, item, `${param}[${i}]`, addSpecial),
@@ -49,29 +47,27 @@ function onePrompt(
   param: string,
   addSpecial: boolean,
 ): number[] {
-  const ids = promptIds(tokenizer, value, param, addSpecial);
+  const ids = readTokens(tokenizer, value, param, { addSpecial });
   if (ids.length === 0) throw badField(param, `Field '${param}' is an empty prompt.`);
   return ids;
 }
 
-function promptIds(
+/** Ids of one text, list of ids, or mix of both; may be none. Throws 400 naming the field. */
+export function readTokens(
   tokenizer: Tokenizer,
   value: unknown,
   param: string,
-  addSpecial: boolean,
+  { addSpecial = false, parseSpecial = true }: EncodeOptions,
 ): number[] {
-  if (typeof value === "string") return tokenizer.encode(value, { addSpecial, parseSpecial: true });
-  if (Array.isArray(value)) {
-    return value.flatMap((part: unknown, i) => {
-      if (typeof part === "string") {
-        return tokenizer.encode(part, { addSpecial: addSpecial && i === 0, parseSpecial: true });
-      }
-      return checkToken(tokenizer, part, `${param}[${i}]`);
-    });
+  const text = (value as { prompt_string?: unknown } | null)?.prompt_string ?? value;
+  if (typeof text === "string") return tokenizer.encode(text, { addSpecial, parseSpecial });
+  if (!Array.isArray(value)) {
+    throw badField(param, `Field '${param}' must be text, token ids, or a list of these.`);
   }
-  const text = (value as { prompt_string?: unknown } | null)?.prompt_string;
-  if (typeof text === "string") return tokenizer.encode(text, { addSpecial, parseSpecial: true });
-  throw badField(param, `Field '${param}' must be text, token ids, or a list of these.`);
+  return value.flatMap((part: unknown, i) => {
+    if (typeof part !== "string") return checkToken(tokenizer, part, `${param}[${i}]`);
+    return tokenizer.encode(part, { addSpecial: addSpecial && i === 0, parseSpecial });
+  });
 }
 
 /** A token id of the vocabulary. Throws 400 naming the field. */

@@ -3,6 +3,8 @@ import type { Sampler } from "../../core/index.ts";
 import { openApiRoute } from "./openapi.ts";
 import type { Route, RouteFactory } from "./route.ts";
 import { anthropicRoutes } from "./routes/anthropic.ts";
+import { embeddingRoutes } from "./routes/embeddings.ts";
+import { infillRoutes } from "./routes/infill.ts";
 import { introspectionRoutes } from "./routes/introspection.ts";
 import { llamaRoutes } from "./routes/llama.ts";
 import { missingRoutes } from "./routes/missing.ts";
@@ -20,6 +22,8 @@ import { textRoutes } from "./routes/text.ts";
 const factories: readonly RouteFactory[] = [
   modelRoutes,
   llamaRoutes,
+  infillRoutes,
+  embeddingRoutes,
   introspectionRoutes,
   slotRoutes,
   textRoutes,

@@ -115,7 +115,7 @@ export function readGeneration(
 }
 
 /** Requests share cached prefixes when their salts are equal. */
-function cacheSalt(server: ServerState, own: string | undefined): string | undefined {
+export function cacheSalt(server: ServerState, own: string | undefined): string | undefined {
   return server.tenant === undefined ? own : `${server.tenant}/${own ?? ""}`;
 }
 

@@ -1,6 +1,6 @@
 // The serve command's flags as values, and the files that they name.
 import { readFile } from "node:fs/promises";
-import { WrinkleFreeError } from "../../core/index.ts";
+import { type Pooling, WrinkleFreeError } from "../../core/index.ts";
 
 /** The flags as commander gives them. */
 export interface ServeFlags {
@@ -11,6 +11,7 @@ export interface ServeFlags {
   ctxSize: number;
   chatTemplate?: string;
   chatTemplateFile?: string;
+  pooling?: Pooling;
   plugin?: string[];
   host: string;
   port: number;

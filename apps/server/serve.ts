@@ -78,6 +78,7 @@ function completeSettings(options: ServeOptions): ServerSettings {
     slotSavePath: options.slotSavePath,
     isolateCache: options.isolateCache ?? false,
     strictModelNames: options.strictModelNames ?? false,
+    pooling: options.pooling,
     defaultMaxTokens: options.defaultMaxTokens,
     defaultSeed: options.defaultSeed,
     timeoutMs: options.timeoutMs,

@@ -1,5 +1,5 @@
 // What all routes share: the models, the limits, the log, and one request in progress.
-import type { Sampler } from "../../core/index.ts";
+import type { Pooling, Sampler } from "../../core/index.ts";
 import type { Activity } from "./activity.ts";
 import { badField, HttpError } from "./errors.ts";
 import type { TokenNames } from "./legacy-logprobs.ts";
@@ -40,6 +40,8 @@ export interface ServerSettings {
   /** Folder of saved slots; undefined: slots are not saved. */
   readonly slotSavePath?: string;
   readonly strictModelNames: boolean;
+  /** How embeddings pool; undefined: the model file's own, or the mean. */
+  readonly pooling?: Pooling;
   /** Callers with different API keys share no cached prefixes: how fast one comes tells of it. */
   readonly isolateCache: boolean;
   /** Tokens to generate when the request does not say; undefined: until the context is full. */

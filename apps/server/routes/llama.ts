@@ -26,8 +26,8 @@ import { logFields, timingsOf } from "../usage.ts";
 
 const optional = Type.Optional;
 
-const ownFields = {
-  prompt: promptSchema,
+/** The fields of a completion besides its prompt. */
+export const completionFields = {
   n: optional(Type.Integer({ minimum: 1, maximum: 128, description: "Answers to each prompt." })),
   n_cmpl: optional(Type.Integer({ minimum: 1, maximum: 128, description: "The same as n." })),
   n_probs: optional(Type.Integer({ description: "Alternatives to report with each token." })),
@@ -46,8 +46,7 @@ const ownFields = {
   n_keep: optional(Type.Integer({ minimum: -1, description: "Accepted; nothing is discarded." })),
 };
 
-type Body = GenerationBody & {
-  prompt: unknown;
+export type CompletionBody = GenerationBody & {
   n?: number;
   n_cmpl?: number;
   id_slot?: number;
@@ -61,7 +60,7 @@ type Body = GenerationBody & {
 
 /** The request as the answers repeat it. */
 interface Work {
-  readonly call: Call<Body>;
+  readonly call: Call<CompletionBody>;
   readonly model: ServedModel;
   readonly generations: readonly Generation[];
   readonly list: boolean;
@@ -73,18 +72,29 @@ export const llamaRoutes: RouteFactory = (samplers): Route[] => [
     paths: ["/completion", "/completions"],
     tag: "llama.cpp",
     summary: "Continue a prompt",
-    body: bodySchema(samplers, ownFields),
-    handle: (call) => complete(call as Call<Body>),
+    body: bodySchema(samplers, { prompt: promptSchema, ...completionFields }),
+    handle(call) {
+      const { body, server } = call as Call<CompletionBody & { prompt: unknown }>;
+      const model = findModel(server, body.model);
+      return complete(
+        call as Call<CompletionBody>,
+        model,
+        readPrompts(model.tokenizer, body.prompt),
+      );
+    },
   }),
 ];
 
-async function complete(call: Call<Body>): Promise<Response> {
+/** Continues prompts; answers as llama.cpp does. */
+export async function complete(
+  call: Call<CompletionBody>,
+  model: ServedModel,
+  { prompts, list }: { prompts: readonly (readonly number[])[]; list: boolean },
+): Promise<Response> {
   const { body } = call;
-  const model = findModel(call.server, body.model);
   const shared = readGeneration(call.server, body, model);
   const probs = readLogprobCount("n_probs", body.n_probs, call.server.settings.limits.logprobs);
   const n = body.n_cmpl ?? body.n ?? 1;
-  const { prompts, list } = readPrompts(model.tokenizer, body.prompt);
   checkSequences(call.server, prompts.length, n);
   const generations = prompts.flatMap((prompt) =>
     choices(

@@ -4,8 +4,6 @@ import { HttpError } from "../errors.ts";
 import { bare, type Route, type RouteFactory, route } from "../route.ts";
 
 const missing: readonly { paths: readonly string[]; what: string }[] = [
-  { paths: ["/v1/embeddings", "/embedding", "/embeddings", "/api/embed"], what: "embeddings" },
-  { paths: ["/infill"], what: "infill: the model has no tokens for it" },
   { paths: ["/v1/rerank", "/rerank", "/v1/reranking", "/reranking"], what: "reranking" },
   { paths: ["/v1/audio/transcriptions"], what: "audio" },
 ];
