@@ -165,7 +165,7 @@ export class WeightPacker extends NativeArena {
   #sizes(names: readonly string[], rank: number): { k: number; experts: number } {
     let [k, experts] = [0, 0];
     for (const name of names) {
-      const shape = this.#model.shape(name);
+      const shape = this.#shape(name);
       const columns = shape[rank - 1] ?? 0;
       const count = rank === 3 ? (shape[0] ?? 0) : 1;
       const fits = (k === 0 || columns === k) && (experts === 0 || count === experts);
@@ -182,10 +182,16 @@ export class WeightPacker extends NativeArena {
     return { k, experts };
   }
 
+  /** A vector is a matrix of one row: llama.cpp stores the gate of a shared expert so. */
+  #shape(name: string): readonly number[] {
+    const shape = this.#model.shape(name);
+    return shape.length === 1 ? [1, ...shape] : shape;
+  }
+
   #layOut(names: readonly string[], arrangement: Arrangement, expert: number): Part[] {
     let block = 0;
     return names.map((name, i) => {
-      const rows = this.#model.shape(name).at(-2) ?? 0;
+      const rows = this.#shape(name).at(-2) ?? 0;
       const part = { name, index: expert, rows };
       if (arrangement === "alternate") return { ...part, firstBlock: i, blockStep: names.length };
       const placed = { ...part, firstBlock: block, blockStep: 1 };

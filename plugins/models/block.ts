@@ -14,6 +14,8 @@ export interface Family {
   /** Pairs that RoPE rotates in GGUF files; checkpoints say otherwise by `{arch}.rope.kind`. */
   readonly rope: "half" | "interleaved";
   readonly embeddingScale?: number;
+  /** Whether the weights of a token's experts sum to one where the file does not tell; default true. */
+  readonly normalizeExperts?: boolean;
   /** Factor of each residual branch. */
   readonly residualScale?: number;
   readonly logitScale?: number;
@@ -86,7 +88,7 @@ function mixture(recorder: Recorder, family: Family, layer: number, f: Value, x:
   const routing = recorder.route(recorder.linear(f, part("ffn_gate_inp")), routerOf(model), {
     experts,
     topK: expertsUsed,
-    normalize: own(model, "expert_weights_norm") !== false,
+    normalize: (own(model, "expert_weights_norm") ?? family.normalizeExperts) !== false,
     scale: ownNumber(model, "expert_weights_scale") || undefined,
     bias: model.has(bias) ? model.floats(bias) : undefined,
     groups: ownNumber(model, "expert_group_count") || undefined,

@@ -36,7 +36,7 @@ interface GoldenMoe {
   >;
 }
 
-interface GoldenMixtral {
+interface GoldenGguf {
   readonly prompt: number[];
   readonly greedy: number[];
   readonly logits_last: string;
@@ -314,10 +314,12 @@ describe("bad mixtures are refused by name", () => {
   });
 });
 
-test("Mixtral as the gguf package writes it: logits of a float64 program, llama.cpp's tokens", async () => {
-  const { prompt, greedy: expected, logits_last } = await golden<GoldenMixtral>("mixtral.json");
-  using runtime = await open("gguf/mixtral-f16.gguf");
-  const logits = evaluate(runtime, prompt, "last")[0]!;
-  expect(cosine(logits, floatsOfBase64(logits_last))).toBeGreaterThan(0.9999);
-  expect(greedy(runtime, prompt, expected.length).slice(prompt.length)).toEqual(expected);
-});
+for (const family of ["mixtral", "qwen2moe"]) {
+  test(`${family} as the gguf package writes it: a float64 program's logits, llama.cpp's tokens`, async () => {
+    const { prompt, greedy: expected, logits_last } = await golden<GoldenGguf>(`${family}.json`);
+    using runtime = await open(`gguf/${family}-f16.gguf`);
+    const logits = evaluate(runtime, prompt, "last")[0]!;
+    expect(cosine(logits, floatsOfBase64(logits_last))).toBeGreaterThan(0.9999);
+    expect(greedy(runtime, prompt, expected.length).slice(prompt.length)).toEqual(expected);
+  });
+}

@@ -66,7 +66,11 @@ function ggufConfig(model: Model): Json {
     max_position_embeddings: h.contextLength,
     tie_word_embeddings: h.tiedEmbedding,
     ...(mixture
-      ? { num_experts: h.experts, num_experts_per_tok: h.expertsUsed, norm_topk_prob: true }
+      ? {
+          num_experts: h.experts,
+          num_experts_per_tok: h.expertsUsed,
+          norm_topk_prob: metadata[`${h.architecture}.expert_weights_norm`] !== false,
+        }
       : {}),
     bos_token_id: token("bos") ?? null,
     eos_token_id: token("eos") ?? null,
