@@ -2,12 +2,16 @@
 //!
 //! With column means mu, column scales s and one dither d[k] in (-1/2, 1/2) for all rows, row j holds
 //!   q[k] = round((w[k] - mu[k]) / (s[k] D) + d[k]) + 8     in 1..15
-//! so that D * sum((q - 8 - d) s x) + mu . x estimates w . x with an error that is a sum of
-//! independent uniform variables of width D s[k] |x[k]| (over the draw of d; x does not depend on
-//! it): sub-Gaussian with sigma = D / sqrt(12) * |s x|. Mean and scale may be any numbers: they only
-//! make D small. They are taken from a sample of rows.
+//! and activations are in 8 bits, with a dither e[k] of their own: y = s x, v = round(y / step + e).
+//! Then mu . x + D step sum((q - 8 - d) (v - e)) estimates w . x. Its error is the sum of two sums of
+//! independent uniform variables (over the draw of d and e, on which neither w nor x depends):
+//!   D sum(eps y), sub-Gaussian with sigma = D |y| / sqrt(12);
+//!   D step sum((q - 8 - d) eta), given d the same with D step |q - 8 - d| / sqrt(12), and |q - 8 - d|
+//!   is at most |w - mu| / (s D) + sqrt(k) / 2 whatever d is, so that the variances add.
+//! Mean and scale may be any numbers: they only make D small. They are taken from a sample of rows.
 //! Codes are in blocks of 16 rows x 8 columns (64 bytes): byte r * 4 + j holds the code of column
 //! 8b + j in its low half and of 8b + 4 + j in its high half. Blocks of 16 rows are adjacent.
+//! Rows that are not finite have no estimate: norm and offset are infinite, nothing bounds them.
 const std = @import("std");
 const abi = @import("../abi.zig");
 const simd = @import("../simd.zig");
@@ -32,6 +36,10 @@ pub fn rowBlocks(n: u32) u32 {
     return (n + lanes - 1) / lanes;
 }
 
+/// Floats that a plane keeps for each column and for each row.
+const column_arrays = 4;
+const row_arrays = 3;
+
 /// Where the parts of a plane are.
 pub const Plane = struct {
     /// Largest norm of a row, as f32 bits.
@@ -39,8 +47,14 @@ pub const Plane = struct {
     mean: [*]f32,
     scale: [*]f32,
     dither: [*]f32,
+    /// e, zero in columns past k.
+    input_dither: [*]f32,
     /// D of each row.
     step: [*]f32,
+    /// Bound of |q - 8 - d| of each row.
+    norm: [*]f32,
+    /// sum((q - 8 - d) e) of each row.
+    offset: [*]f32,
     codes: [*]u8,
     /// Bytes of the codes of 16 rows.
     stride: u64,
@@ -48,14 +62,18 @@ pub const Plane = struct {
     pub fn of(a: *const Head) Plane {
         const columns = paddedColumns(a.k);
         const floats: [*]f32 = @ptrFromInt(a.plane);
-        const step = floats + lanes + 3 * columns;
+        const step = floats + lanes + column_arrays * columns;
+        const rows = rowBlocks(a.n) * lanes;
         return .{
             .largest = @ptrFromInt(a.plane),
             .mean = floats + lanes,
             .scale = floats + lanes + columns,
             .dither = floats + lanes + 2 * columns,
+            .input_dither = floats + lanes + 3 * columns,
             .step = step,
-            .codes = @ptrCast(step + rowBlocks(a.n) * lanes),
+            .norm = step + rows,
+            .offset = step + 2 * rows,
+            .codes = @ptrCast(step + row_arrays * rows),
             .stride = columns / block_columns * block_bytes,
         };
     }
@@ -64,7 +82,8 @@ pub const Plane = struct {
 pub fn bytes(n: u32, k: u32) callconv(.c) u64 {
     const columns: u64 = paddedColumns(k);
     const codes = rowBlocks(n) * columns / block_columns * block_bytes;
-    return codes + 4 * (lanes + 3 * columns + @as(u64, rowBlocks(n)) * lanes);
+    const rows = @as(u64, rowBlocks(n)) * lanes;
+    return codes + 4 * (lanes + column_arrays * columns + row_arrays * rows);
 }
 
 fn argsOf(op: *const abi.Op) *const Head {
@@ -81,7 +100,7 @@ pub fn packUnits(op: *const abi.Op, _: *const abi.Step) callconv(.c) u32 {
 
 pub fn Build(comptime layout: type) type {
     return struct {
-        /// Means, scales and the dither.
+        /// Means, scales and the dithers.
         pub fn columns(
             op: *const abi.Op,
             _: *const abi.Step,
@@ -94,9 +113,9 @@ pub fn Build(comptime layout: type) type {
             plane.largest.* = 0;
             var random = std.Random.SplitMix64.init(0x9e3779b97f4a7c15);
             for (0..paddedColumns(a.k)) |i| {
-                // 24 bits, centred: never +-1/2.
-                const bits: f32 = @floatFromInt(random.next() >> 40);
-                plane.dither[i] = (bits + 0.5) * 0x1p-24 - 0.5;
+                plane.dither[i] = uniform(&random);
+                const input = uniform(&random);
+                plane.input_dither[i] = if (i < a.k) input else 0;
             }
             const all = rowBlocks(a.n);
             const every = (all + sample_blocks - 1) / sample_blocks;
@@ -109,8 +128,10 @@ pub fn Build(comptime layout: type) type {
                 while (block < all and column < a.k) : (block += every) {
                     for (block * lanes..@min(a.n, (block + 1) * lanes)) |row| {
                         const w = layout.someColumns(a.weight, a.k, @intCast(row), column);
-                        sum += w;
-                        squares += w * w;
+                        const finite = @abs(w) < simd.splat(std.math.inf(f32));
+                        const used = @select(f32, finite, w, simd.zero);
+                        sum += used;
+                        squares += used * used;
                         count += 1;
                     }
                 }
@@ -146,35 +167,53 @@ pub fn Build(comptime layout: type) type {
         fn packRow(a: *const Head, plane: Plane, row: u32, out: [*]u8) void {
             var most = simd.zero;
             var squares = simd.zero;
+            var scaled_squares = simd.zero;
             var column: u32 = 0;
             while (column < a.k) : (column += lanes) {
                 const w = layout.someColumns(a.weight, a.k, row, column);
-                most = simd.larger(@abs(scaled(plane, w, column)), most);
+                const u = scaled(plane, w, column);
+                most = simd.larger(@abs(u), most);
                 squares += w * w;
+                scaled_squares += u * u;
             }
             const largest = simd.largest(most);
-            plane.step[row] = if (largest > 0) largest / levels else 1e-20;
             const norm = @sqrt(simd.sum(squares));
+            const scaled_norm = @sqrt(simd.sum(scaled_squares));
+            if (!std.math.isFinite(norm + scaled_norm)) return packUnbounded(a, plane, row, out);
             _ = @atomicRmw(u32, plane.largest, .Max, @bitCast(norm), .monotonic);
-            const inverse = simd.splat(1 / plane.step[row]);
+            const step = if (largest > 0) largest / levels else 1e-20;
+            const columns_f32: f32 = @floatFromInt(a.k);
+            plane.step[row] = step;
+            plane.norm[row] = scaled_norm / step * 1.0001 + 0.5 * @sqrt(columns_f32);
+            const inverse = simd.splat(1 / step);
+            var offset: @Vector(lanes, f64) = @splat(0);
             column = 0;
             while (column < paddedColumns(a.k)) : (column += lanes) {
                 var u = simd.zero;
                 if (column < a.k) {
                     u = scaled(plane, layout.someColumns(a.weight, a.k, row, column), column);
                 }
-                const dithered = u * inverse + simd.load(plane.dither + column);
+                const dither = simd.load(plane.dither + column);
                 const magic = simd.splat(12582912.0);
-                const rounded = (dithered + magic) - magic;
+                const rounded = (u * inverse + dither + magic) - magic;
+                const residual: @Vector(lanes, f64) = rounded - dither;
+                offset += residual * @as(
+                    @Vector(lanes, f64),
+                    simd.load(plane.input_dither + column),
+                );
                 const whole: simd.Ints = @intFromFloat(rounded);
-                const codes: @Vector(lanes, u8) =
-                    @intCast(whole + @as(simd.Ints, @splat(zero_code)));
-                const low = @shuffle(u8, codes, undefined, [8]i32{ 0, 1, 2, 3, 8, 9, 10, 11 });
-                const high = @shuffle(u8, codes, undefined, [8]i32{ 4, 5, 6, 7, 12, 13, 14, 15 });
-                const both: [8]u8 = low | high << @splat(4);
-                const to = out + @as(u64, column / block_columns) * block_bytes;
-                to[0..4].* = both[0..4].*;
-                to[block_bytes..][0..4].* = both[4..8].*;
+                put(out, column, @intCast(whole + @as(simd.Ints, @splat(zero_code))));
+            }
+            plane.offset[row] = @floatCast(@reduce(.Add, offset));
+        }
+
+        fn packUnbounded(a: *const Head, plane: Plane, row: u32, out: [*]u8) void {
+            plane.step[row] = 1;
+            plane.norm[row] = std.math.inf(f32);
+            plane.offset[row] = std.math.inf(f32);
+            var column: u32 = 0;
+            while (column < paddedColumns(a.k)) : (column += lanes) {
+                put(out, column, @splat(zero_code));
             }
         }
 
@@ -183,4 +222,20 @@ pub fn Build(comptime layout: type) type {
             return centred / simd.load(plane.scale + column);
         }
     };
+}
+
+/// Uniform in (-1/2, 1/2): 24 bits, centred, never an end.
+fn uniform(random: *std.Random.SplitMix64) f32 {
+    const bits: f32 = @floatFromInt(random.next() >> 40);
+    return (bits + 0.5) * 0x1p-24 - 0.5;
+}
+
+/// Stores the codes of 16 columns of a row whose first byte is at `out`.
+inline fn put(out: [*]u8, column: u32, codes: @Vector(lanes, u8)) void {
+    const low = @shuffle(u8, codes, undefined, [8]i32{ 0, 1, 2, 3, 8, 9, 10, 11 });
+    const high = @shuffle(u8, codes, undefined, [8]i32{ 4, 5, 6, 7, 12, 13, 14, 15 });
+    const both: [8]u8 = low | high << @splat(4);
+    const to = out + @as(u64, column / block_columns) * block_bytes;
+    to[0..4].* = both[0..4].*;
+    to[block_bytes..][0..4].* = both[4..8].*;
 }

@@ -12,8 +12,8 @@ const Lanes = simd.Lanes;
 
 /// The bound is passed with probability below exp(-z^2 / 2) = 5.6e-12 for each of the top rows.
 const z = 7.2;
-/// Largest value of an activation in 16 bits: 127 * 256 + 127.
-const most16 = 32639;
+/// Largest activation in steps: 127 less the dither, and a little for rounding.
+const most_steps = 126.4;
 
 /// Steps of codes 0..15 that an accumulator of dot.zig holds.
 const max_steps: u32 = switch (dot.kind) {
@@ -22,8 +22,12 @@ const max_steps: u32 = switch (dot.kind) {
     .portable => 16,
 };
 const max_blocks = max_steps / 2;
-/// Logit rows that are estimated together.
-const tile_rows = if (dot.kind == .vnni) 4 else 1;
+/// Logit rows that are estimated together: as many sums as the registers hold.
+const tile_rows = switch (dot.kind) {
+    .vnni => 16,
+    .avx2, .neon => 4,
+    .portable => 1,
+};
 /// Codes that a unit reads at least, where there are enough.
 const unit_bytes = 64 << 10;
 const prefetch_bytes = 8 << 10;
@@ -31,9 +35,6 @@ const prefetch_bytes = 8 << 10;
 /// What a logit row keeps between the ops.
 pub const Work = struct {
     scalars: *Scalars,
-    /// x * s in 16 bits: 256 * high + low.
-    high: [*]i8,
-    low: [*]i8,
     /// Upper bound of each row's sum.
     upper: [*]f32,
     /// Best estimate in each block of 16 rows.
@@ -42,16 +43,12 @@ pub const Work = struct {
     candidates: [*]u32,
 
     pub fn of(a: *const Head, row: u32) Work {
-        const columns = planes.paddedColumns(a.k);
         const blocks = planes.rowBlocks(a.n);
-        const base = a.work + row * bytes(a.n, a.k);
-        const high = base + @sizeOf(Scalars);
-        const upper = high + 2 * columns;
+        const base = a.work + row * ownBytes(a.n);
+        const upper = base + @sizeOf(Scalars);
         const best = upper + 4 * lanes * blocks;
         return .{
             .scalars = @ptrFromInt(base),
-            .high = @ptrFromInt(high),
-            .low = @ptrFromInt(high + columns),
             .upper = @ptrFromInt(upper),
             .best = @ptrFromInt(best),
             .best_row = @ptrFromInt(best + 4 * blocks),
@@ -61,29 +58,57 @@ pub const Work = struct {
 };
 
 pub const Scalars = extern struct {
-    /// Sums of the two bytes of the activations, times the code of zero.
-    high: i32,
-    low: i32,
+    /// Sum of the activations in steps, times the code of zero.
+    zeros: i32,
     /// Sum of dither * activation, in steps.
     dither: f32,
     /// Value of one step of the activations.
     step: f32,
     /// mu . x
     mean: f32,
-    /// The margin of row j is margin_step * D[j] + margin.
-    margin_step: f32,
+    /// Square of the norm of y in steps.
+    squares: f32,
+    /// What float rounding may do to the estimate of row j, over D[j] norm[j].
+    rounding: f32,
+    /// What it may do to the exact sum and to mu . x.
     margin: f32,
     /// Rows whose exact logits are wanted.
     count: u32,
     reserved: [8]u32,
 };
 
+/// Bytes of work memory for one logit row, its activations aside.
+fn ownBytes(n: u32) u64 {
+    const blocks: u64 = planes.rowBlocks(n);
+    return std.mem.alignForward(u64, @sizeOf(Scalars) + blocks * (8 * lanes + 8), 64);
+}
+
 /// Bytes of work memory for one logit row.
 pub fn bytes(n: u32, k: u32) callconv(.c) u64 {
-    const blocks: u64 = planes.rowBlocks(n);
-    const used = @sizeOf(Scalars) + 2 * planes.paddedColumns(k) + blocks * (8 * lanes + 8);
-    return std.mem.alignForward(u64, used, 64);
+    return ownBytes(n) + planes.paddedColumns(k);
 }
+
+/// Logit rows that are estimated together, and their activations: [columns / 4][rows][4], after the
+/// work memory of all rows.
+const Tile = struct {
+    first: u32,
+    rows: u32,
+    inputs: [*]i8,
+
+    fn of(a: *const Head, step: *const abi.Step, row: u32) Tile {
+        const first = row / tile_rows * tile_rows;
+        const inputs: [*]i8 = @ptrFromInt(a.work + step.logit_rows * ownBytes(a.n));
+        return .{
+            .first = first,
+            .rows = @min(tile_rows, step.logit_rows - first),
+            .inputs = inputs + @as(u64, first) * planes.paddedColumns(a.k),
+        };
+    }
+
+    fn set(tile: Tile, row: u32, column: usize, value: i8) void {
+        tile.inputs[(column / 4 * tile.rows + row - tile.first) * 4 + column % 4] = value;
+    }
+};
 
 fn argsOf(op: *const abi.Op) *const Head {
     return @ptrCast(&op.args);
@@ -93,40 +118,38 @@ pub fn rowUnits(_: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
     return step.logit_rows;
 }
 
-/// Splits the activations of each logit row into bytes; sums, margins.
+/// Brings the activations of each logit row to 8 bits; sums, margins.
 pub fn prepare(
     op: *const abi.Op,
-    _: *const abi.Step,
+    step: *const abi.Step,
     _: *const abi.Thread,
     begin: u32,
     end: u32,
 ) callconv(.c) void {
     const a = argsOf(op);
-    const plane = Plane.of(a);
     for (begin..end) |r| {
+        const row: u32 = @intCast(r);
         const x = @as([*]const f32, @ptrFromInt(a.x)) + r * a.x_stride;
-        prepareRow(a, plane, x, Work.of(a, @intCast(r)));
+        Work.of(a, row).scalars.* = prepareRow(a, Tile.of(a, step, row), row, x);
     }
 }
 
-fn prepareRow(a: *const Head, plane: Plane, x: [*]const f32, work: Work) void {
+fn prepareRow(a: *const Head, tile: Tile, row: u32, x: [*]const f32) Scalars {
+    const plane = Plane.of(a);
     var most: f32 = 0;
     for (0..a.k) |i| most = @max(most, @abs(x[i] * plane.scale[i]));
-    const step = @max(most, 1e-30) / most16;
-    var high: i32 = 0;
-    var low: i32 = 0;
+    const step = @max(most, 1e-30) / most_steps;
+    var total: i32 = 0;
     var dither: f64 = 0;
     var mean: f64 = 0;
     var squares: f64 = 0;
     var norm: f64 = 0;
     for (0..planes.paddedColumns(a.k)) |i| {
         const value = if (i < a.k) x[i] * plane.scale[i] / step else 0;
-        const whole: i32 = @intFromFloat(@min(@max(@round(value), -most16), most16));
-        const top: i32 = (whole + 128) >> 8;
-        work.high[i] = @intCast(top);
-        work.low[i] = @intCast(whole - (top << 8));
-        high += work.high[i];
-        low += work.low[i];
+        const rounded = @round(value + plane.input_dither[i]);
+        const whole: i8 = @intFromFloat(@min(@max(rounded, -127), 127));
+        tile.set(row, i, whole);
+        total += whole;
         dither += @as(f64, @floatFromInt(whole)) * plane.dither[i];
         if (i < a.k) {
             mean += @as(f64, x[i]) * plane.mean[i];
@@ -134,21 +157,18 @@ fn prepareRow(a: *const Head, plane: Plane, x: [*]const f32, work: Work) void {
             norm += @as(f64, x[i]) * x[i];
         }
     }
-    // Half a step in every activation, times codes of at most 7.5 steps of D.
-    const halves = 0.5 * 7.5 * @as(f64, @floatFromInt(a.k));
-    const sigma = @sqrt(squares / 12.0);
-    // Float rounding, of the exact sum (k / 16 terms a lane, then a tree) and of the estimate:
-    // relative to the product of the norms, twice over.
+    // Relative to the product of the norms of w and x, twice over: the exact sum has k / 16 terms a
+    // lane, then a tree.
     const rounding = (@as(f64, @floatFromInt(a.k)) / lanes + 32) * 0x1p-23;
     const largest: f64 = @as(f32, @bitCast(plane.largest.*));
-    work.scalars.* = .{
-        .high = planes.zero_code * high,
-        .low = planes.zero_code * low,
+    return .{
+        .zeros = planes.zero_code * total,
         .dither = @floatCast(dither),
         .step = step,
         .mean = @floatCast(mean),
-        .margin_step = @floatCast((z * sigma + halves) * step),
-        .margin = @floatCast(rounding * largest * @sqrt(norm) + rounding * @abs(mean)),
+        .squares = @floatCast(squares * 1.000001),
+        .rounding = @floatCast(@sqrt(squares) * 0x1p-21),
+        .margin = @floatCast(rounding * (largest * @sqrt(norm) + @abs(mean))),
         .count = 0,
         .reserved = @splat(0),
     };
@@ -179,31 +199,32 @@ pub fn run(
     const plane = Plane.of(a);
     const blocks = planes.rowBlocks(a.n);
     const unit = unitBlocks(a, blocks);
-    for (begin * unit..@min(end * unit, blocks)) |b| {
-        const block: u32 = @intCast(b);
+    for (begin * unit..@min(end * unit, blocks)) |block| {
         var row: u32 = 0;
-        while (row < step.logit_rows) {
-            const count = @min(tile_rows, step.logit_rows - row);
+        while (row < step.logit_rows) : (row += tile_rows) {
+            const tile = Tile.of(a, step, row);
             inline for (1..tile_rows + 1) |rows| {
-                if (count == rows) screenBlock(rows, a, plane, block, row);
+                if (tile.rows == rows) screenBlock(rows, a, plane, @intCast(block), tile);
             }
-            row += count;
         }
     }
 }
 
-fn screenBlock(comptime rows: u32, a: *const Head, plane: Plane, block: u32, first: u32) void {
-    var works: [rows]Work = undefined;
-    inline for (0..rows) |r| works[r] = Work.of(a, first + @as(u32, r));
-    const sums = products(rows, plane.codes + block * plane.stride, a.k, works);
+fn screenBlock(comptime rows: u32, a: *const Head, plane: Plane, block: u32, tile: Tile) void {
+    const sums = products(rows, plane.codes + block * plane.stride, a.k, tile.inputs);
     const steps = simd.load(plane.step + block * lanes);
-    inline for (0..rows) |r| {
-        const s = works[r].scalars;
-        const high: Lanes = @floatFromInt(sums[r][0] - @as(dot.Total, @splat(s.high)));
-        const low: Lanes = @floatFromInt(sums[r][1] - @as(dot.Total, @splat(s.low)));
-        const codes = high * simd.splat(256) + (low - simd.splat(s.dither));
-        var estimate = codes * (steps * simd.splat(s.step)) + simd.splat(s.mean);
-        var upper = estimate + (steps * simd.splat(s.margin_step) + simd.splat(s.margin));
+    const norms = simd.load(plane.norm + block * lanes);
+    const offsets = simd.load(plane.offset + block * lanes);
+    for (0..rows) |r| {
+        const row = tile.first + @as(u32, @intCast(r));
+        const work = Work.of(a, row);
+        const s = work.scalars.*;
+        const whole: Lanes = @floatFromInt(sums[r] - @as(dot.Total, @splat(s.zeros)));
+        const step = steps * simd.splat(s.step);
+        var estimate = (whole - simd.splat(s.dither) - offsets) * step + simd.splat(s.mean);
+        const variance = (simd.splat(s.squares) + norms * norms) * simd.splat(1.0 / 12.0);
+        const margin = simd.splat(z) * @sqrt(variance) + norms * simd.splat(s.rounding);
+        var upper = estimate + (margin * step + simd.splat(s.margin));
         const left = a.n - block * lanes;
         if (left < lanes) {
             const absent = std.simd.iota(u32, lanes) >= @as(@Vector(lanes, u32), @splat(left));
@@ -211,12 +232,12 @@ fn screenBlock(comptime rows: u32, a: *const Head, plane: Plane, block: u32, fir
             estimate = @select(f32, absent, least, estimate);
             upper = @select(f32, absent, least, upper);
         }
-        simd.store(works[r].upper + block * lanes, upper);
+        simd.store(work.upper + block * lanes, upper);
         const best = simd.largest(estimate);
-        works[r].best[block] = best;
+        work.best[block] = best;
         const at = std.simd.firstTrue(estimate == simd.splat(best)) orelse 0;
-        works[r].best_row[block] = block * lanes + at;
-        if (a.logits != 0) clear(a, first + @as(u32, r), block);
+        work.best_row[block] = block * lanes + at;
+        if (a.logits != 0) clear(a, row, block);
     }
 }
 
@@ -227,19 +248,19 @@ fn clear(a: *const Head, row: u32, block: u32) void {
     @memset(logits[first..@min(first + lanes, a.n)], -std.math.inf(f32));
 }
 
-/// Sums of codes times high and low bytes.
+/// Sums of codes times activations of the 16 rows of a block.
 fn products(
     comptime rows: u32,
     codes: [*]const u8,
     k: u32,
-    works: [rows]Work,
-) [rows][2]dot.Total {
-    var sums: [rows][2]dot.Total = @splat(@splat(@splat(0)));
+    inputs: [*]const i8,
+) [rows]dot.Total {
+    var sums: [rows]dot.Total = @splat(@splat(0));
     const all = planes.paddedColumns(k) / planes.block_columns;
     var at: u32 = 0;
     while (at < all) {
         const stop = @min(all, at + max_blocks);
-        var accs: [rows][2]dot.Acc = @splat(@splat(dot.zero()));
+        var accs: [rows]dot.Acc = @splat(dot.zero());
         while (at < stop) : (at += 1) {
             const block = codes + at * planes.block_bytes;
             @prefetch(block + prefetch_bytes, .{ .locality = 2 });
@@ -247,17 +268,14 @@ fn products(
             const mask: dot.Codes = @splat(0x0f);
             const words: @Vector(16, u32) = @bitCast(both);
             const shifted: dot.Codes = @bitCast(words >> @splat(4));
+            const x = inputs + @as(u64, at) * (2 * rows * 4);
             inline for (.{ both & mask, shifted & mask }, 0..) |half, h| {
-                const column = at * planes.block_columns + h * 4;
                 inline for (0..rows) |r| {
-                    accs[r][0] = dot.step(accs[r][0], half, dot.load(works[r].high + column));
-                    accs[r][1] = dot.step(accs[r][1], half, dot.load(works[r].low + column));
+                    accs[r] = dot.step(accs[r], half, dot.load(x + (h * rows + r) * 4));
                 }
             }
         }
-        inline for (0..rows) |r| {
-            inline for (0..2) |h| sums[r][h] += dot.total(accs[r][h]);
-        }
+        inline for (0..rows) |r| sums[r] += dot.total(accs[r]);
     }
     return sums;
 }
