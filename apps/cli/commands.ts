@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { benchCommand } from "../bench/command.ts";
 import { chatCommand } from "../chat/command.ts";
 import { convertCommand } from "../convert/command.ts";
+import { evalCommand } from "../eval/command.ts";
 import { inspectCommand } from "../inspect/command.ts";
 import { doctorCommand, listCommand, pullCommand, removeCommand } from "../manage/command.ts";
 import { serveCommand } from "../server/command.ts";
@@ -20,4 +21,5 @@ export const commands: readonly (() => Command)[] = [
   doctorCommand,
   benchCommand,
   validateCommand,
+  evalCommand,
 ];
