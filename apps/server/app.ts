@@ -104,7 +104,7 @@ class RequestCall implements Call {
   async stream(items: AsyncIterableIterator<string>, framing?: Framing): Promise<Response> {
     const response = await streamResponse(items, {
       framing,
-      pingMs: this.server.settings.pingMs,
+      pingMs: this.#pingMs(),
       abort: this.abort,
       onEnd: (error) => {
         if (error !== undefined && !this.abort.signal.aborted) {
@@ -115,6 +115,12 @@ class RequestCall implements Call {
     });
     this.streaming = true;
     return response;
+  }
+
+  /** llama.cpp's field for it, in seconds, where a request has it. */
+  #pingMs(): number {
+    const asked = this.body.sse_ping_interval;
+    return typeof asked === "number" ? asked * 1000 : this.server.settings.pingMs;
   }
 
   note(fields: Readonly<Record<string, unknown>>): void {

@@ -1,12 +1,14 @@
 // `wrinklefree serve`: reads the flags, starts the server, says where it is, stops it on a signal.
 import { Command } from "commander";
-import { flagGroups, ignoredFlags, ignoredWithValue, spellings } from "./flag-list.ts";
+import { readConfigFile } from "./config-file.ts";
+import { flagGroups, ignoredFlags, ignoredWithValue, notes, spellings } from "./flag-list.ts";
 import { addFlags, readEnvironment } from "./flags.ts";
 import type { ServeFlags } from "./serve-flags.ts";
 
 const help = `
 Every flag also is an environment variable: --ctx-size is WF_CTX_SIZE or LLAMA_ARG_CTX_SIZE.
-llama-server's other flags and short names are accepted.
+llama-server's other flags and short names are accepted. A file of --config holds the same names:
+ctx-size = 8192, model = ["a.gguf", "b.gguf"], metrics = true; command line and environment win.
 
 Examples:
   $ wrinklefree serve                                  the built-in model, to try things out
@@ -25,6 +27,7 @@ export function plainFlags(args: readonly string[]): string[] {
   const plain: string[] = [];
   for (let i = 0; i < args.length; i++) {
     const [name = "", value] = (args[i] ?? "").split(/=(.*)/s, 2);
+    if (name in notes) process.stderr.write(`note: ${name}: ${notes[name]}\n`);
     if (ignoredFlags.includes(name)) continue;
     if (ignoredWithValue.includes(name)) {
       if (value === undefined) i++;
@@ -42,6 +45,8 @@ export function serveCommand(): Command {
     .description("Serve a model over HTTP: OpenAI's, llama.cpp's and other clients' routes.")
     .addHelpText("after", help)
     .action(async () => {
+      const config = command.getOptionValue("config") ?? process.env.WF_CONFIG;
+      if (config) readConfigFile(command, flagGroups, config);
       readEnvironment(command, flagGroups, process.env);
       const { runServer } = await import("./main.ts");
       await runServer(command.opts<ServeFlags>());

@@ -13,6 +13,18 @@ const schemaType = Type.Union([Type.Record(Type.String(), Type.Any()), Type.Bool
 /** The fields that constrain the text; at most one of them may be given. */
 export const constraintFields = {
   grammar: optional(Type.String({ description: "GBNF grammar that the text must match." })),
+  grammar_lazy: optional(
+    Type.Boolean({ description: "The grammar holds from the first trigger on only." }),
+  ),
+  grammar_triggers: optional(
+    Type.Array(
+      Type.Object({
+        type: Type.Union([Type.Integer(), Type.String()]),
+        value: Type.String(),
+      }),
+      { description: "Words (type 1 or 'word') that switch a lazy grammar on." },
+    ),
+  ),
   json_schema: optional(schemaType),
   guided_json: optional(schemaType),
   guided_regex: optional(Type.String()),
@@ -47,6 +59,8 @@ export const constraintFields = {
 
 export interface ConstraintBody {
   readonly grammar?: string;
+  readonly grammar_lazy?: boolean;
+  readonly grammar_triggers?: readonly { type: number | string; value: string }[];
   readonly json_schema?: unknown;
   readonly guided_json?: unknown;
   readonly guided_regex?: string;
@@ -67,7 +81,7 @@ export const anyObject: Constraint = { kind: "json_schema", source: '{"type":"ob
 export function readConstraint(body: ConstraintBody): Constraint | undefined {
   const outputs = body.structured_outputs ?? {};
   const given: [string, Constraint | undefined][] = [
-    ["grammar", text("gbnf", body.grammar)],
+    ["grammar", lazily(body, text("gbnf", body.grammar))],
     ["guided_grammar", text("gbnf", body.guided_grammar)],
     ["structured_outputs.grammar", text("gbnf", outputs.grammar)],
     ["json_schema", schema(body.json_schema)],
@@ -102,6 +116,18 @@ function checked(param: string, constraint: Constraint): Constraint {
 
 function text(kind: "gbnf" | "regex", source: unknown): Constraint | undefined {
   return typeof source === "string" && source !== "" ? { kind, source } : undefined;
+}
+
+/** llama.cpp's lazy grammars: from the first trigger word on. */
+function lazily(body: ConstraintBody, constraint: Constraint | undefined): Constraint | undefined {
+  if (!body.grammar_lazy || constraint === undefined) return constraint;
+  const triggers = (body.grammar_triggers ?? []).map(({ type, value }, i) => {
+    if ((type === 1 || type === "word") && value !== "") return value;
+    const param = `grammar_triggers[${i}].type`;
+    throw badField(param, `Field '${param}' must be 1 (a word): patterns are not supported.`);
+  });
+  if (triggers.length > 0) return { ...constraint, lazy: { triggers } };
+  throw badField("grammar_triggers", "A lazy grammar needs 'grammar_triggers'.");
 }
 
 function schema(value: unknown): Constraint | undefined {

@@ -1,5 +1,6 @@
 // What the serve command can be told: every flag with its default, grouped as in its help.
-import { bytes, collect, decimal, type FlagGroup, integer } from "./flags.ts";
+import { samplingGroup } from "./flag-list-sampling.ts";
+import { bytes, decimal, type FlagGroup, integer } from "./flags.ts";
 
 const most = 1 << 30;
 const kvTypes = ["f16", "q8_0"];
@@ -11,7 +12,7 @@ export const flagGroups: readonly FlagGroup[] = [
       {
         flags: "-m, --model <file...>",
         env: "MODEL",
-        parse: collect,
+        several: true,
         text: "GGUF file, checkpoint folder, or owner/name:file.gguf of the Hugging Face hub; several are served side by side (default: the built-in model)",
       },
       {
@@ -23,7 +24,7 @@ export const flagGroups: readonly FlagGroup[] = [
       {
         flags: "-a, --alias <name>",
         env: "ALIAS",
-        parse: collect,
+        several: true,
         text: "name in the API, with commas: several",
       },
       {
@@ -52,7 +53,7 @@ export const flagGroups: readonly FlagGroup[] = [
       {
         flags: "--plugin <name...>",
         env: "PLUGIN",
-        parse: collect,
+        several: true,
         text: "load plugins beside the standard ones",
       },
     ],
@@ -60,6 +61,11 @@ export const flagGroups: readonly FlagGroup[] = [
   {
     heading: "Server:",
     flags: [
+      {
+        flags: "--config <file>",
+        env: "CONFIG",
+        text: "flags from a TOML or JSON file, by their long names; those given otherwise win",
+      },
       {
         flags: "--host <address>",
         env: "HOST",
@@ -76,7 +82,8 @@ export const flagGroups: readonly FlagGroup[] = [
       {
         flags: "--api-key <key>",
         env: "API_KEY",
-        parse: collect,
+        alsoEnv: "LLAMA_API_KEY",
+        several: true,
         text: "require one of these keys (commas or repeated)",
       },
       { flags: "--api-key-file <file>", env: "API_KEY_FILE", text: "keys from a file, one a line" },
@@ -85,13 +92,13 @@ export const flagGroups: readonly FlagGroup[] = [
       {
         flags: "--cors-origin <origin>",
         env: "CORS_ORIGIN",
-        parse: collect,
+        several: true,
         text: "let web pages of this origin call ('*': any)",
       },
       {
         flags: "--allowed-host <name>",
         env: "ALLOWED_HOST",
-        parse: collect,
+        several: true,
         text: "answer to this Host name too when on a loopback address",
       },
       {
@@ -108,6 +115,12 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "seconds that one request may take",
       },
       { flags: "--metrics", env: "ENDPOINT_METRICS", text: "serve Prometheus metrics at /metrics" },
+      {
+        flags: "--metrics-alias <engine>",
+        env: "METRICS_ALIAS",
+        several: true,
+        text: "repeat the metrics under the names of vllm or sglang",
+      },
       { flags: "--no-slots", env: "NO_ENDPOINT_SLOTS", text: "do not serve /slots" },
       {
         flags: "--slot-save-path <folder>",
@@ -115,9 +128,21 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "let clients save and restore cached prompts in this folder",
       },
       {
-        flags: "--isolate-cache",
-        env: "ISOLATE_CACHE",
-        text: "callers with different API keys share no cached prefixes",
+        flags: "--share-cache",
+        env: "SHARE_CACHE",
+        text: "share cached prefixes between callers with different API keys",
+      },
+      {
+        flags: "--no-cache-prompt",
+        env: "NO_CACHE_PROMPT",
+        text: "neither use nor keep cached prefixes where the request does not ask for it",
+      },
+      {
+        flags: "--sse-ping-interval <s>",
+        env: "SSE_PING_INTERVAL",
+        parse: integer(-1, 86_400),
+        default: 30,
+        text: "seconds of silence on a stream before a comment keeps it open; -1: none",
       },
       {
         flags: "--strict-model-names",
@@ -236,49 +261,7 @@ export const flagGroups: readonly FlagGroup[] = [
       { flags: "--layout <name>", env: "LAYOUT", text: "layout of ternary weights in memory" },
     ],
   },
-  {
-    heading: "Defaults of requests:",
-    flags: [
-      {
-        flags: "-n, --n-predict <n>",
-        env: "N_PREDICT",
-        parse: integer(-1, most),
-        default: -1,
-        text: "tokens to generate at most; -1: until the context is full",
-      },
-      { flags: "--temp <t>", env: "TEMP", parse: decimal(0), text: "temperature; 0: greedy" },
-      {
-        flags: "--top-k <k>",
-        env: "TOP_K",
-        parse: integer(0, most),
-        text: "keep the k likeliest tokens",
-      },
-      {
-        flags: "--top-p <p>",
-        env: "TOP_P",
-        parse: decimal(0, 1),
-        text: "keep the likeliest tokens of total probability p",
-      },
-      {
-        flags: "--min-p <p>",
-        env: "MIN_P",
-        parse: decimal(0, 1),
-        text: "drop tokens less likely than p times the likeliest",
-      },
-      {
-        flags: "--repeat-penalty <r>",
-        env: "REPEAT_PENALTY",
-        parse: decimal(0),
-        text: "penalty of repeated tokens; 1: none",
-      },
-      {
-        flags: "--seed <n>",
-        env: "SEED",
-        parse: integer(-1, 2 ** 32 - 1),
-        text: "seed of requests without one",
-      },
-    ],
-  },
+  samplingGroup,
 ];
 
 /** llama-server's and SGLang's other spellings; commander knows one-letter short flags only. */
@@ -298,6 +281,13 @@ export const spellings: Readonly<Record<string, string>> = {
   "--max-running-requests": "--parallel",
   "--predict": "--n-predict",
   "--temperature": "--temp",
+  "--sampling-seq": "--samplers",
+  "--sampler-seq": "--samplers",
+  "--typical-p": "--typical",
+  "--top-nsigma": "--top-n-sigma",
+  "-s": "--seed",
+  "--draft": "--draft-max",
+  "--draft-n": "--draft-max",
 };
 
 /** llama-server's flags that change nothing here: without a value, and with one. */
@@ -324,12 +314,26 @@ export const ignoredFlags: readonly string[] = [
   "-v",
   "--verbose",
   "--offline",
+  "--isolate-cache",
+  "--context-shift",
+  "--props",
+  "--spm-infill",
+  "--check-tensors",
+  "--reuse-port",
+  "--no-perf",
+  "--perf",
+  "--simple-io",
+  "--no-mmproj",
   "--embedding",
   "--embeddings",
   "--log-timestamps",
   "--log-prefix",
   "--log-colors",
 ];
+/** What is said about those whose absence could be missed. */
+export const notes: Readonly<Record<string, string>> = {
+  "--context-shift": "not offered; an answer ends when its context is full",
+};
 export const ignoredWithValue: readonly string[] = [
   "-tb",
   "--threads-batch",
@@ -352,4 +356,25 @@ export const ignoredWithValue: readonly string[] = [
   "--poll",
   "--prio",
   "--numa",
+  "--rope-scaling",
+  "--keep",
+  "-dev",
+  "--device",
+  "-sm",
+  "--split-mode",
+  "-ts",
+  "--tensor-split",
+  "-mg",
+  "--main-gpu",
+  "--fit",
+  "-fit",
+  "--reasoning-budget",
+  "--log-file",
+  "-C",
+  "--cpu-mask",
+  "--cpu-strict",
+  "--prio-batch",
+  "--image-min-tokens",
+  "--ctx-checkpoints",
+  "--cache-type-k-draft",
 ];

@@ -7,6 +7,10 @@ export interface Flag {
   readonly text: string;
   /** Environment variables are WF_<env> and LLAMA_ARG_<env>; a flag wins over them. */
   readonly env?: string;
+  /** One more environment variable, by its whole name. */
+  readonly alsoEnv?: string;
+  /** May be given several times, or with commas. */
+  readonly several?: boolean;
   readonly default?: unknown;
   readonly choices?: readonly string[];
   readonly parse?: (text: string, previous: never) => unknown;
@@ -53,7 +57,7 @@ export function bytes(text: string): number {
 }
 
 /** Collects a repeatable flag; commas separate values too. */
-export function collect(text: string, previous: string[] | undefined): string[] {
+function collect(text: string, previous: string[] | undefined): string[] {
   const values = text.split(",").map((value) => value.trim());
   return [...(previous ?? []), ...values.filter((value) => value !== "")];
 }
@@ -66,10 +70,12 @@ export function addFlags(command: Command, groups: readonly FlagGroup[]): void {
   }
 }
 
-function makeOption(flag: Flag): Option {
+/** The flag as commander has it. */
+export function makeOption(flag: Flag): Option {
   const option = new Option(flag.flags, flag.text);
   if (flag.default !== undefined) option.default(flag.default);
   if (flag.choices) option.choices([...flag.choices]);
+  else if (flag.several) option.argParser(collect);
   else if (flag.parse) option.argParser(flag.parse as (text: string) => unknown);
   if (flag.hidden) option.hideHelp();
   return option;
@@ -85,34 +91,35 @@ export function readEnvironment(
     const option = makeOption(flag);
     const name = option.attributeName();
     if (!flag.env || command.getOptionValueSource(name) === "cli") continue;
-    for (const variable of [`WF_${flag.env}`, `LLAMA_ARG_${flag.env}`]) {
+    for (const variable of [`WF_${flag.env}`, `LLAMA_ARG_${flag.env}`, flag.alsoEnv ?? ""]) {
       const text = environment[variable];
       if (text === undefined || text === "") continue;
-      command.setOptionValueWithSource(
-        name,
-        fromText(command, option, flag, variable, text),
-        "env",
-      );
+      const value = parseText(command, option, flag, variable, text);
+      command.setOptionValueWithSource(name, value, "env");
       break;
     }
   }
 }
 
-function fromText(
+/** A value that comes as text from `place`, checked as the flag is. */
+export function parseText(
   command: Command,
   option: Option,
   flag: Flag,
-  variable: string,
+  place: string,
   text: string,
 ): unknown {
-  if (option.isBoolean() || option.negate) return /^(1|true|on|yes|enabled)$/i.test(text);
+  if (option.isBoolean() || option.negate) {
+    return /^(1|true|on|yes|enabled)$/i.test(text) !== option.negate;
+  }
   try {
     if (flag.choices && !flag.choices.includes(text)) {
       throw new InvalidArgumentError(`It must be one of ${flag.choices.join(", ")}.`);
     }
+    if (flag.several) return collect(text, undefined);
     return flag.parse ? flag.parse(text, undefined as never) : text;
   } catch (error) {
     if (!(error instanceof InvalidArgumentError)) throw error;
-    return command.error(`error: ${variable}=${text} is invalid. ${error.message}`);
+    return command.error(`error: ${place}=${text} is invalid. ${error.message}`);
   }
 }

@@ -3,8 +3,10 @@ import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
 import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
 import { builtInModel, builtInNote } from "./built-in.ts";
+import { samplingDefaults } from "./flag-list-sampling.ts";
 import type { LoadOptions } from "./load.ts";
 import { createLog } from "./log.ts";
+import { type MetricAlias, metricAliases } from "./metrics-alias.ts";
 import type { ServedModel } from "./model.ts";
 import { type RunningServer, type ServeOptions, startServer } from "./serve.ts";
 import { readApiKeys, readText, type ServeFlags } from "./serve-flags.ts";
@@ -64,13 +66,16 @@ async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
     slots: flags.slots,
     logprobTokens: flags.logprobTokens,
     slotSavePath: flags.slotSavePath,
-    isolateCache: flags.isolateCache,
+    metricAliases: readAliases(flags),
+    cachePrompt: flags.cachePrompt,
+    pingMs: flags.ssePingInterval * 1000,
+    isolateCache: flags.shareCache ? false : undefined,
     strictModelNames: flags.strictModelNames,
     pooling: flags.pooling,
     defaultMaxTokens: flags.nPredict < 0 ? undefined : flags.nPredict,
     defaultSeed: flags.seed === -1 ? undefined : flags.seed,
     timeoutMs: flags.timeout ? flags.timeout * 1000 : undefined,
-    sampling: sampling(flags),
+    sampling: samplingDefaults(flags),
     limits: { bodyBytes: flags.maxBody },
   };
 }
@@ -119,16 +124,15 @@ function hubName({ hfRepo, hfFile }: ServeFlags): string[] {
   return [hfFile === undefined ? hfRepo : `${hfRepo}:${hfFile}`];
 }
 
-/** Sampling options that replace the samplers' defaults. */
-function sampling(flags: ServeFlags): Record<string, unknown> {
-  const given = {
-    temperature: flags.temp,
-    top_k: flags.topK,
-    top_p: flags.topP,
-    min_p: flags.minP,
-    repeat_penalty: flags.repeatPenalty,
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+function readAliases({ metricsAlias = [] }: ServeFlags): MetricAlias[] {
+  return metricsAlias.map((name) => {
+    const known = metricAliases.find((alias) => alias === name);
+    if (known !== undefined) return known;
+    const list = metricAliases.join(" and ");
+    throw new WrinkleFreeError("usage", `there are no metrics of "${name}", only of ${list}`, {
+      flag: "--metrics-alias",
+    });
+  });
 }
 
 async function readTls(flags: ServeFlags): Promise<ServeOptions["tls"]> {

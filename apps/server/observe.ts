@@ -22,11 +22,17 @@ export class Observer {
   /** What each slot last held: prompt and generated tokens, and whose. */
   readonly last: ({ readonly model: string; readonly tokens: readonly number[] } | undefined)[] =
     [];
+  /** Tokens that lookup proposed, and those that the model took. */
+  readonly drafts = { proposed: 0, accepted: 0 };
+  /** Most tokens of one sequence so far. */
+  longest = 0;
   #task = 0;
   readonly #firstToken = this.#histogram("time_to_first_token_seconds", "Arrival to first token.");
   readonly #interToken = this.#histogram("inter_token_latency_seconds", "Token to next token.");
   readonly #request = this.#histogram("request_seconds", "Arrival to end.");
   readonly #queue = this.#histogram("queue_seconds", "Waiting before the prompt is read.");
+  readonly #prefill = this.#histogram("prefill_seconds", "Reading the prompt.");
+  readonly #decode = this.#histogram("decode_seconds", "First token to the last.");
   readonly #prompt = this.#histogram("prompt_tokens", "Tokens of a prompt.", tokens);
   readonly #generated = this.#histogram("generated_tokens", "Tokens of an answer.", tokens);
   readonly #finished = new Counter({
@@ -85,9 +91,15 @@ export class Observer {
     this.#finished.inc({ model, reason: completion?.stopType ?? "cancelled" });
     if (!completion) return;
     this.#request.observe({ model }, ms / 1000);
-    this.#queue.observe({ model }, completion.timings.queueMs / 1000);
+    const { timings } = completion;
+    this.#queue.observe({ model }, timings.queueMs / 1000);
+    this.#prefill.observe({ model }, timings.promptMs / 1000);
+    this.#decode.observe({ model }, timings.generatedMs / 1000);
+    this.drafts.proposed += timings.draftTokens ?? 0;
+    this.drafts.accepted += timings.draftAccepted ?? 0;
+    this.longest = Math.max(this.longest, completion.promptTokens + timings.generatedTokens);
     this.#prompt.observe({ model }, completion.promptTokens);
-    this.#generated.observe({ model }, completion.timings.generatedTokens);
+    this.#generated.observe({ model }, timings.generatedTokens);
   }
 }
 

@@ -34,6 +34,9 @@ export const generationFields = {
     Type.String({ maxLength: 256, description: "Requests with other salts share no cache." }),
   ),
   priority: optional(Type.Integer({ description: "Lower runs earlier." })),
+  sse_ping_interval: optional(
+    Type.Number({ description: "Seconds of silence before a ping; below 0: none." }),
+  ),
   t_max_predict_ms: optional(Type.Number({ description: "Milliseconds for the answer." })),
   ...constraintFields,
 } satisfies TProperties;
@@ -107,7 +110,7 @@ export function readGeneration(
     ignoreEndTokens: body.ignore_eos === true,
     special: body.skip_special_tokens === false,
     includeStop: body.include_stop_str_in_output,
-    cachePrompt: body.cache_prompt,
+    cachePrompt: body.cache_prompt ?? server.settings.cachePrompt,
     cacheSalt: cacheSalt(server, body.cache_salt),
     priority: body.priority,
     timeoutMs: readTimeout(body, server),

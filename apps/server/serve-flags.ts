@@ -23,12 +23,16 @@ export interface ServeFlags {
   allowedHost?: string[];
   maxBody: number;
   timeout?: number;
+  config?: string;
   metrics?: boolean;
+  metricsAlias?: string[];
   slots: boolean;
   logprobTokens: "text" | "token-id" | "digits";
   slotSavePath?: string;
   strictModelNames?: boolean;
-  isolateCache?: boolean;
+  shareCache?: boolean;
+  cachePrompt: boolean;
+  ssePingInterval: number;
   logLevel: string;
   logFormat: "auto" | "pretty" | "json";
   threads?: number;
@@ -46,11 +50,6 @@ export interface ServeFlags {
   isa?: string;
   layout?: string;
   nPredict: number;
-  temp?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  repeatPenalty?: number;
   seed?: number;
 }
 

@@ -4,6 +4,7 @@ import type { Activity } from "./activity.ts";
 import { badField, HttpError } from "./errors.ts";
 import type { TokenNames } from "./legacy-logprobs.ts";
 import type { Logger } from "./log.ts";
+import type { MetricAlias } from "./metrics-alias.ts";
 import type { ModelSlot, ServedModel } from "./model.ts";
 import type { Observer } from "./observe.ts";
 import type { Framing } from "./stream.ts";
@@ -36,6 +37,10 @@ export interface ServerSettings {
   /** Sequences that run at the same time. */
   readonly parallel: number;
   readonly metrics: boolean;
+  /** Other engines under whose names the metrics are repeated. */
+  readonly metricAliases: readonly MetricAlias[];
+  /** Whether cached prefixes are used and kept where the request does not say. */
+  readonly cachePrompt: boolean;
   readonly slots: boolean;
   /** Folder of saved slots; undefined: slots are not saved. */
   readonly slotSavePath?: string;

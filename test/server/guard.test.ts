@@ -82,9 +82,9 @@ describe("an open server on loopback", () => {
     expect(text.indexOf("404 Not Found")).toBeGreaterThan(text.indexOf("200 OK"));
   });
 
-  test("refuses an HTTP/2 probe and goes on", async () => {
-    const text = await raw(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    expect(text).not.toContain("200 OK");
+  test("refuses an HTTP/2 probe with a 400, closes, and goes on", async () => {
+    const text = await raw(server, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u0004\0\0\0\0\0");
+    expect(text).toStartWith("HTTP/1.1 400");
     expect((await fetch(`${server.url}/health`)).status).toBe(200);
   });
 
@@ -135,7 +135,6 @@ describe("a server with keys, origins and metrics", () => {
       metrics: true,
       slots: false,
       strictModelNames: true,
-      isolateCache: true,
     });
   });
   afterAll(() => server.stop());
@@ -192,7 +191,7 @@ describe("a server with keys, origins and metrics", () => {
     }
   });
 
-  test("keeps the cached prefixes of its callers apart", async () => {
+  test("keeps the cached prefixes of its callers apart, as it has several keys", async () => {
     const prompt = "The secret of the first caller is a long sentence. ".repeat(4);
     const cached = async (headers: Record<string, string>): Promise<number> =>
       (await post(`${server.url}/completion`, { prompt, n_predict: 1 }, headers)).json.timings

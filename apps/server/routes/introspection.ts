@@ -1,6 +1,8 @@
 // What the server does right now: /slots and /metrics.
 import type { EngineStats } from "../../../core/index.ts";
 import { HttpError } from "../errors.ts";
+import { exposition, type Family, familiesOf, type Sample, single } from "../metrics.ts";
+import { aliased } from "../metrics-alias.ts";
 import type { Running } from "../observe.ts";
 import { bare, type Route, type RouteFactory } from "../route.ts";
 import { findModel, type ServerState } from "../state.ts";
@@ -31,9 +33,13 @@ export const introspectionRoutes: RouteFactory = (): Route[] => {
         if (!server.settings.metrics) throw off("metrics", "with --metrics");
         const ready = server.slots.filter((slot) => slot.ready);
         const stats = await Promise.all(ready.map((slot) => slot.model.client.stats()));
-        const experts = ready.map((slot, i) => expertMetrics(slot.id, stats[i]?.experts ?? []));
-        const own = await server.observer.registry.metrics();
-        const text = engineMetrics(sum(stats), rates) + experts.join("") + own;
+        const families = [
+          ...engineFamilies(sum(stats), rates, server),
+          ...expertFamilies(ready.map((slot, i) => [slot.id, stats[i]?.experts ?? []])),
+          ...(await familiesOf(server.observer.registry)),
+        ];
+        const others = aliased(families, server.settings.metricAliases, server.slots[0]?.id ?? "");
+        const text = exposition([...families, ...others]);
         return new Response(text, {
           headers: {
             "content-type": "text/plain; version=0.0.4; charset=utf-8",
@@ -125,96 +131,75 @@ class Rates {
   }
 }
 
-function engineMetrics(stats: Totals, rates: Rates): string {
+function engineFamilies(stats: Totals, rates: Rates, { observer }: ServerState): Family[] {
   const { prompt, generated } = rates.next(stats);
   const used = stats.pagesTotal - stats.pagesFree - stats.pagesCached;
   const prompts = stats.promptTokens + stats.cachedTokens;
-  const list: [name: string, type: "counter" | "gauge", help: string, value: number][] = [
-    ["llamacpp:prompt_tokens_total", "counter", "Prompt tokens computed.", stats.promptTokens],
-    [
-      "llamacpp:prompt_tokens_cached_total",
-      "counter",
-      "Prompt tokens from the cache.",
-      stats.cachedTokens,
-    ],
-    ["llamacpp:prompt_seconds_total", "counter", "Time of prompts.", stats.promptMs / 1000],
-    ["llamacpp:tokens_predicted_total", "counter", "Tokens generated.", stats.generatedTokens],
-    [
-      "llamacpp:tokens_predicted_seconds_total",
-      "counter",
-      "Time of generating.",
-      stats.generatedMs / 1000,
-    ],
-    ["llamacpp:n_decode_total", "counter", "Steps of the engine.", stats.steps],
-    [
-      "llamacpp:prompt_tokens_seconds",
-      "gauge",
-      "Prompt tokens a second since the last scrape.",
-      prompt,
-    ],
-    [
-      "llamacpp:predicted_tokens_seconds",
-      "gauge",
-      "Tokens a second since the last scrape.",
-      generated,
-    ],
-    ["llamacpp:requests_processing", "gauge", "Sequences that run.", stats.running],
-    ["llamacpp:requests_deferred", "gauge", "Sequences that wait.", stats.queued],
-    [
-      "wrinklefree_kv_usage_ratio",
-      "gauge",
-      "Share of KV pages in use.",
-      ratio(used, stats.pagesTotal),
-    ],
-    [
-      "wrinklefree_kv_pages_cached",
-      "gauge",
-      "KV pages that hold cached prefixes.",
-      stats.pagesCached,
-    ],
-    [
-      "wrinklefree_cache_hit_ratio",
-      "gauge",
-      "Share of prompt tokens from the cache.",
-      ratio(stats.cachedTokens, prompts),
-    ],
-    [
-      "wrinklefree_preemptions_total",
-      "counter",
-      "Sequences put back for lack of pages.",
-      stats.preemptions,
-    ],
+  const counter = (name: string, help: string, value: number): Family =>
+    single(name, "counter", help, value);
+  const gauge = (name: string, help: string, value: number): Family =>
+    single(name, "gauge", help, value);
+  const busy = ratio(stats.generatedTokens, stats.steps);
+  const { drafts } = observer;
+  const llama = [
+    counter("prompt_tokens_total", "Prompt tokens computed.", stats.promptTokens),
+    counter("prompt_tokens_cached_total", "Prompt tokens from the cache.", stats.cachedTokens),
+    counter("prompt_seconds_total", "Time of prompts.", stats.promptMs / 1000),
+    counter("tokens_predicted_total", "Tokens generated.", stats.generatedTokens),
+    counter("tokens_predicted_seconds_total", "Time of generating.", stats.generatedMs / 1000),
+    counter("n_decode_total", "Steps of the engine.", stats.steps),
+    counter("n_tokens_max", "Most tokens of one sequence.", observer.longest),
+    counter("spec_decode_num_draft_tokens_total", "Tokens proposed.", drafts.proposed),
+    counter("spec_decode_num_accepted_tokens_total", "Proposals taken.", drafts.accepted),
+    gauge("prompt_tokens_seconds", "Prompt tokens a second since the last scrape.", prompt),
+    gauge("predicted_tokens_seconds", "Tokens a second since the last scrape.", generated),
+    gauge("requests_processing", "Sequences that run.", stats.running),
+    gauge("requests_deferred", "Sequences that wait.", stats.queued),
+    gauge("n_busy_slots_per_decode", "Tokens generated by a step on average.", busy),
   ];
-  return list
-    .map(
-      ([name, type, help, value]) =>
-        `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${name} ${value}\n`,
-    )
-    .join("");
+  return [
+    ...llama.map((family) => ({ ...family, name: `llamacpp:${family.name}` })),
+    counter("wrinklefree_prefix_queries_total", "Prompt tokens looked up.", prompts),
+    counter("wrinklefree_preemptions_total", "Put back for lack of pages.", stats.preemptions),
+    gauge("wrinklefree_kv_usage_ratio", "KV pages in use.", ratio(used, stats.pagesTotal)),
+    gauge("wrinklefree_kv_pages_cached", "KV pages of cached prefixes.", stats.pagesCached),
+    gauge(
+      "wrinklefree_cache_hit_ratio",
+      "Prompt tokens from the cache.",
+      ratio(stats.cachedTokens, prompts),
+    ),
+  ];
 }
 
 function ratio(part: number, whole: number): number {
   return whole > 0 ? part / whole : 0;
 }
 
-/** How a mixture's tokens fall on its experts; nothing for a dense model. */
-function expertMetrics(model: string, layers: EngineStats["experts"]): string {
-  if (layers.length === 0) return "";
-  const name = "wrinklefree_expert_tokens_total";
-  const lines = layers.flatMap(({ tokens }, layer) =>
-    tokens.map(
-      (n, expert) => `${name}{model="${model}",layer="${layer}",expert="${expert}"} ${n}\n`,
-    ),
-  );
-  const balance = "wrinklefree_expert_balance";
-  const balances = layers.map(
-    (layer, i) => `${balance}{model="${model}",layer="${i}"} ${layer.balance}\n`,
-  );
+/** How a mixture's tokens fall on its experts; nothing for dense models. */
+function expertFamilies(models: [model: string, layers: EngineStats["experts"]][]): Family[] {
+  const counts: Sample[] = [];
+  const balances: Sample[] = [];
+  for (const [model, layers] of models) {
+    for (const [layer, { tokens, balance }] of layers.entries()) {
+      balances.push({ suffix: "", labels: { model, layer }, value: balance });
+      for (const [expert, value] of tokens.entries()) {
+        counts.push({ suffix: "", labels: { model, layer, expert }, value });
+      }
+    }
+  }
+  if (balances.length === 0) return [];
   return [
-    `# HELP ${name} Tokens sent to each expert.\n# TYPE ${name} counter\n`,
-    ...lines,
-    `# HELP ${balance} Load-balancing loss of the router: experts a token if even.\n`,
-    `# TYPE ${balance} gauge\n`,
-    ...balances,
-  ].join("");
+    {
+      name: "wrinklefree_expert_tokens_total",
+      type: "counter",
+      help: "Tokens sent to each expert.",
+      samples: counts,
+    },
+    {
+      name: "wrinklefree_expert_balance",
+      type: "gauge",
+      help: "Load-balancing loss of the router: experts a token if even.",
+      samples: balances,
+    },
+  ];
 }

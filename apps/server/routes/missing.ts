@@ -6,6 +6,7 @@ import { bare, type Route, type RouteFactory, route } from "../route.ts";
 const missing: readonly { paths: readonly string[]; what: string }[] = [
   { paths: ["/v1/rerank", "/rerank", "/v1/reranking", "/reranking"], what: "reranking" },
   { paths: ["/v1/audio/transcriptions"], what: "audio" },
+  { paths: ["/props"], what: "changing global properties" },
 ];
 
 export const missingRoutes: RouteFactory = (): Route[] => [

@@ -16,9 +16,30 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     summary: "200 when ready, 503 while the model loads",
     public: true,
     handle({ server }) {
+      for (const { model } of server.slots) checkAvailable(model);
+      return Response.json({ status: "ok" });
+    },
+  }),
+  bare({
+    method: "GET",
+    paths: ["/health/live"],
+    tag: "probes",
+    summary: "200 while the process answers, whatever the model does",
+    public: true,
+    handle: () => Response.json({ status: "ok" }),
+  }),
+  bare({
+    method: "GET",
+    paths: ["/health/ready"],
+    tag: "probes",
+    summary: "200 when requests would run at once, 503 while loading, restarting or full",
+    public: true,
+    async handle({ server }) {
       for (const { model } of server.slots) {
-        if (model.client.available) continue;
-        throw new HttpError("unavailable_error", "The engine is starting again", {
+        checkAvailable(model);
+        const { queued } = await model.client.stats();
+        if (queued < server.settings.parallel) continue;
+        throw new HttpError("unavailable_error", `${queued} requests wait`, {
           headers: { "retry-after": "1" },
         });
       }
@@ -70,6 +91,14 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     },
   }),
 ];
+
+/** Throws 503 while a lost engine is started again. */
+function checkAvailable({ client }: ServedModel): void {
+  if (client.available) return;
+  throw new HttpError("unavailable_error", "The engine is starting again", {
+    headers: { "retry-after": "1" },
+  });
+}
 
 function describeModel(server: ServerState, slot: ModelSlot): object {
   const common = { id: slot.id, object: "model", owned_by: "wrinklefree", tags: [] };

@@ -177,6 +177,8 @@ function readItems(
   check: ReturnType<typeof paramCheck>,
 ): { items: Item[]; list: boolean } {
   const { body, server } = call;
+  const missing = ["input_embeds", "image_data", "token_ids_logprob", "lora_path"];
+  refuseUnsupported(body, missing);
   if ((body.text === undefined) === (body.input_ids === undefined)) {
     throw badField("text", "Give either 'text' or 'input_ids'.");
   }
@@ -216,8 +218,18 @@ function at<T>(value: T | readonly T[] | undefined, i: number, param: string): T
   throw badField(param, `Field '${param}' has ${value.length} entries, fewer than prompts.`);
 }
 
+/** What would change the text or the answer, and is not offered: refused, not ignored. */
+function refuseUnsupported(fields: object, names: readonly string[]): void {
+  for (const name of names) {
+    const value = (fields as Record<string, unknown>)[name];
+    if (value === undefined || value === null) continue;
+    throw badField(name, `Field '${name}' is not supported here.`);
+  }
+}
+
 /** SGLang's names as those of the other routes. */
 function toBody(params: Params): GenerationBody {
+  refuseUnsupported(params, ["stop_regex", "structural_tag", "custom_params"]);
   const { max_new_tokens, regex, ebnf, json_schema, no_stop_trim, sampling_seed, ...rest } = params;
   return {
     ...rest,
