@@ -1,5 +1,5 @@
 // A model opened for running or converting: tensors under GGUF names, hyperparameters, decoded on demand.
-import { WrinkleFreeError } from "./errors.ts";
+import { inFile, WrinkleFreeError } from "./errors.ts";
 import { readHyperparameters } from "./hyperparameters.ts";
 import type { Architecture, Hyperparameters, ModelView } from "./plugin/architecture.ts";
 import type { MetadataValue, ModelFile, TensorInfo, TokenizerSource } from "./plugin/loader.ts";
@@ -161,8 +161,9 @@ export function modelOfFile(
   registry: Registry,
   options: OpenModelOptions = {},
 ): Model {
-  if (file.kind === "gguf") return fromGguf(file, registry);
-  return fromCheckpoint(file, registry, options);
+  return inFile(file.path, () =>
+    file.kind === "gguf" ? fromGguf(file, registry) : fromCheckpoint(file, registry, options),
+  );
 }
 
 function fromGguf(file: ModelFile, registry: Registry): Model {

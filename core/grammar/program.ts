@@ -4,7 +4,14 @@ import { automaton, type CharacterAutomaton, type CharacterSet } from "./charact
 import type { Expression, Grammar } from "./expression.ts";
 
 /** Larger grammars are refused. */
-const limits = { nodes: 200_000, rules: 8000, depth: 300, nullableRepeats: 1000 };
+const limits = {
+  nodes: 200_000,
+  rules: 8000,
+  depth: 300,
+  nullableRepeats: 1000,
+  /** Of all character classes together: 1 KiB each. */
+  states: 16_384,
+};
 
 export type Node =
   | { readonly kind: "byte"; readonly byte: number; next: number }
@@ -81,7 +88,13 @@ class Compiler {
     for (let i = 0; i < this.names.length; i++) {
       this.#starts[i] = this.#compile(this.#grammar.rules.get(this.names[i]!)!, 0);
     }
-    const automata = this.#sets.map(automaton);
+    let states = 0;
+    const automata = this.#sets.map((set) => {
+      const made = automaton(set);
+      states += made.states;
+      if (states > limits.states) refuse("it has too many different character classes");
+      return made;
+    });
     return {
       nodes: this.#nodes,
       starts: this.#starts,
@@ -193,15 +206,28 @@ function refuse(what: string): never {
 /** Names of the rules that match the empty text. */
 function nullableRules(grammar: Grammar): Set<string> {
   const nullable = new Set<string>();
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (const [name, expression] of grammar.rules) {
-      if (nullable.has(name) || !isNullable(expression, nullable)) continue;
-      nullable.add(name);
-      changed = true;
+  const users = new Map<string, Set<string>>();
+  for (const [name, expression] of grammar.rules) {
+    for (const used of rulesIn(expression)) {
+      const list = users.get(used) ?? new Set();
+      users.set(used, list.add(name));
     }
   }
+  // Each rule that turns out to be nullable can make those nullable that use it.
+  const work = [...grammar.rules.keys()];
+  for (let name = work.pop(); name !== undefined; name = work.pop()) {
+    if (nullable.has(name) || !isNullable(grammar.rules.get(name)!, nullable)) continue;
+    nullable.add(name);
+    work.push(...(users.get(name) ?? []));
+  }
   return nullable;
+}
+
+function rulesIn(expression: Expression): string[] {
+  if (expression.kind === "rule") return [expression.name];
+  if (expression.kind === "repeat") return rulesIn(expression.item);
+  const nested = expression.kind === "sequence" || expression.kind === "choice";
+  return nested ? expression.items.flatMap(rulesIn) : [];
 }
 
 function isNullable(expression: Expression, rules: ReadonlySet<string>): boolean {

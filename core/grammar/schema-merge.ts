@@ -42,10 +42,13 @@ function decode(part: string): string {
   }
 }
 
+const mostMerges = 20_000;
+
 /** Merges schemas of one document. */
 export class SchemaMerger {
   readonly #root: unknown;
   #depth = 0;
+  #merges = 0;
 
   constructor(root: unknown) {
     this.#root = root;
@@ -75,6 +78,8 @@ export class SchemaMerger {
 
   /** A schema that allows what both allow. Throws `bad_request` where that is not supported. */
   merge(first: unknown, second: unknown, path: string): unknown {
+    // References that are followed twice at each of many levels would take for ever.
+    if (++this.#merges > mostMerges) fail(path, "references and allOf that grow without end");
     if (first === true) return second;
     if (second === true) return first;
     if (first === false || second === false) return false;
@@ -82,11 +87,14 @@ export class SchemaMerger {
     const a = this.#flat(first, path);
     const b = this.#flat(second, path);
     if (!isRecord(a) || !isRecord(b)) return this.merge(a, b, path);
-    const merged: Record<string, unknown> = { ...a };
+    const merged: Record<string, unknown> = Object.assign(Object.create(null), a);
     for (const [key, value] of Object.entries(b)) {
       merged[key] =
-        key in a && !notes.has(key) ? this.#both(key, a[key], value, `${path}/${key}`) : value;
+        Object.hasOwn(a, key) && !notes.has(key)
+          ? this.#both(key, a[key], value, `${path}/${key}`)
+          : value;
     }
+    this.#items(a, b, merged, path);
     return closeProperties(a, b, merged, path);
   }
 
@@ -110,6 +118,8 @@ export class SchemaMerger {
       case "additionalProperties":
       case "items":
         return this.merge(a, b, path);
+      case "prefixItems":
+        return a;
       case "minimum":
       case "exclusiveMinimum":
       case "minLength":
@@ -128,12 +138,27 @@ export class SchemaMerger {
   }
 
   #properties(a: Schema, b: Schema, path: string): Schema {
-    const merged: Record<string, unknown> = { ...a };
-    for (const [name, schema] of Object.entries(b ?? {})) {
-      merged[name] = name in merged ? { allOf: [merged[name], schema] } : schema;
-    }
     if (!isRecord(a) || !isRecord(b)) fail(path, "an object expected");
+    const merged: Record<string, unknown> = Object.assign(Object.create(null), a);
+    for (const [name, schema] of Object.entries(b)) {
+      merged[name] = Object.hasOwn(a, name) ? { allOf: [a[name], schema] } : schema;
+    }
     return merged;
+  }
+
+  /** `items` are those behind a schema's own `prefixItems`, which the other need not have. */
+  #items(a: Schema, b: Schema, merged: Record<string, unknown>, path: string): void {
+    const prefixes = [a, b].map((schema) => list(schema.prefixItems ?? []));
+    const length = Math.max(...prefixes.map((prefix) => prefix.length));
+    if (length === 0) return;
+    const at = (schema: Schema, i: number): unknown =>
+      i < list(schema.prefixItems ?? []).length
+        ? list(schema.prefixItems)[i]
+        : (schema.items ?? true);
+    merged.prefixItems = Array.from({ length }, (_, i) =>
+      this.merge(at(a, i), at(b, i), `${path}/prefixItems/${i}`),
+    );
+    if (merged.items !== undefined) merged.items = this.merge(at(a, length), at(b, length), path);
   }
 
   /**

@@ -6,6 +6,7 @@ import { bytesOfAlphabet, byteToCode } from "./byte-level.ts";
 import { endTokensByName } from "./end-tokens.ts";
 import { jsonBytePair } from "./json-byte-pair.ts";
 import type { TokenizerModel, TokenizerParts } from "./text-tokenizer.ts";
+import { checkTokenizerJson, reading, record } from "./tokenizer-json.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 type Alphabet = "bytes" | "sentencepiece";
@@ -23,6 +24,7 @@ export function libraryParts(tokenizer: unknown, config: Json, useOwn = true): T
   if (model.type === "Unigram" && model.byte_fallback === true) {
     throw new WrinkleFreeError("unsupported", "tokenizer.json: Unigram with byte fallback");
   }
+  checkTokenizerJson(json, model);
   const own = useOwn ? jsonBytePair(json, model) : undefined;
   // Beside our own model, the library only reads the rest: added tokens and the post-processor.
   const rest = own ? { ...json, model: { ...model, vocab: {}, merges: [] } } : json;
@@ -38,7 +40,7 @@ export function libraryParts(tokenizer: unknown, config: Json, useOwn = true): T
   }));
   const alphabet: Alphabet = usesByteLevel(json.decoder) ? "bytes" : "sentencepiece";
   const id = (text: string) => library.token_to_id(text) ?? own?.id(text);
-  const { prefix, suffix } = around(library, id);
+  const { prefix, suffix } = reading(() => around(library, id));
   const bos = special(config.bos_token, id);
   const eos = special(config.eos_token, id);
   const ends = endTokensByName(tokens);
@@ -57,15 +59,7 @@ export function libraryParts(tokenizer: unknown, config: Json, useOwn = true): T
 }
 
 function construct(json: Json, config: Json): Library {
-  try {
-    return new Library({ added_tokens: [], ...json }, config);
-  } catch (cause) {
-    throw new WrinkleFreeError(
-      "bad_file",
-      `tokenizer.json cannot be read: ${cause instanceof Error ? cause.message : cause}`,
-      { cause },
-    );
-  }
+  return reading(() => new Library({ added_tokens: [], ...json }, config));
 }
 
 class LibraryModel implements TokenizerModel {
@@ -80,6 +74,10 @@ class LibraryModel implements TokenizerModel {
   }
 
   encode(text: string, first: boolean, out: number[]): void {
+    reading(() => this.#encode(text, first, out));
+  }
+
+  #encode(text: string, first: boolean, out: number[]): void {
     const library = this.#library;
     const model = library.model!;
     const normal = library.normalizer === null ? text : library.normalizer(text);
@@ -134,9 +132,4 @@ function usesByteLevel(decoder: unknown): boolean {
   const { type, decoders } = decoder as Json;
   if (type === "Sequence" && Array.isArray(decoders)) return decoders.some(usesByteLevel);
   return type === "ByteLevel";
-}
-
-function record(value: unknown, what: string): Json {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Json;
-  throw new WrinkleFreeError("bad_file", `${what} is not an object`);
 }

@@ -4,6 +4,9 @@ import { type MappedFile, WrinkleFreeError } from "../../core/index.ts";
 /** How much of the file is viewed at a time: a GGUF header is rarely more than a few MB. */
 const windowBytes = 1 << 26;
 
+/** Bytes of a text that becomes a JavaScript string: chat templates have some thousand. */
+const longestString = 1 << 26;
+
 export class Cursor {
   readonly path: string;
   position = 0;
@@ -87,8 +90,9 @@ export class Cursor {
     return value;
   }
 
-  string(what: string): string {
+  string(what: string, longest = longestString): string {
     const length = this.count(what);
+    if (length > longest) throw this.error(`${what} is a text of ${length} bytes`);
     const at = this.#take(length, what);
     return this.#bytes.toString("utf8", at, at + length);
   }

@@ -45,14 +45,15 @@ export const ggufLoader: Loader = {
 export function openGguf(path: string): GgufFile {
   const file = mapFile(path);
   try {
-    return parse(file);
+    return readGguf(file);
   } catch (error) {
     file[Symbol.dispose]();
     throw error;
   }
 }
 
-function parse(file: MappedFile): GgufFile {
+/** The GGUF file in `file`, which it owns from then on. Throws `bad_file` or `unsupported`. */
+export function readGguf(file: MappedFile): GgufFile {
   const cursor = new Cursor(file);
   const version = readVersion(cursor);
   const tensorCount = cursor.count("tensor count");
@@ -96,10 +97,8 @@ function readAlignment(cursor: Cursor, values: Readonly<Record<string, MetadataV
 }
 
 function readTensor(cursor: Cursor, index: number): RawTensor {
-  const name = cursor.string(`name of tensor ${index}`);
-  if (name.length === 0 || name.length > longestName) {
-    throw cursor.error(`tensor ${index} has a name of ${name.length} characters`);
-  }
+  const name = cursor.string(`name of tensor ${index}`, longestName);
+  if (name.length === 0) throw cursor.error(`tensor ${index} has no name`);
   const dimensions = cursor.u32(name);
   if (dimensions < 1 || dimensions > mostDimensions) {
     throw cursor.error(`tensor ${name} has ${dimensions} dimensions, not 1..${mostDimensions}`);
@@ -154,6 +153,7 @@ function placeTensors(
     } catch (error) {
       return fail(name, error instanceof Error ? error.message : String(error));
     }
+    if (span <= 0) fail(name, "has no bytes: it is cut off, or starts where another one does");
     if (encoding.byteLength > span) {
       const where =
         index + 1 < byOffset.length ? `overlaps ${byOffset[index + 1]?.name}` : "is cut off";

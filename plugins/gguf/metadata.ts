@@ -42,10 +42,8 @@ export function readMetadata(cursor: Cursor, file: MappedFile, count: number): M
   const types = new Map<string, number>();
   const strings = new Map<string, StringsPlace>();
   for (let i = 0; i < count; i++) {
-    const key = cursor.string(`key ${i}`);
-    if (key.length === 0 || key.length > longestKey) {
-      throw cursor.error(`key ${i} has ${key.length} characters, not 1..${longestKey}`);
-    }
+    const key = cursor.string(`key ${i}`, longestKey);
+    if (key.length === 0) throw cursor.error(`key ${i} has no characters`);
     if (types.has(key)) throw cursor.error(`key ${key} appears twice`, key);
     const type = cursor.u32(key);
     if (type === valueType.array) {

@@ -69,21 +69,7 @@ class Reader {
 export function openSglbitnt(path: string, options: OpenOptions = {}): ModelFile {
   const file = mapFile(path);
   try {
-    const reader = new Reader(file);
-    const start = Buffer.from(reader.take(8, "the magic")).toString("latin1");
-    if (start !== magic) reader.fail(`it does not begin with ${magic}`);
-    const version = reader.u32("the version");
-    if (version !== 1) reader.fail(`version ${version}; version 1 is read`);
-    const config = readConfig(reader);
-    const tensors = new Map<string, StoredTensor>();
-    const count = reader.u32("the tensor count");
-    for (let i = 0; i < count; i++) {
-      for (const tensor of readTensor(reader, i)) {
-        if (tensors.has(tensor.name))
-          reader.fail(`tensor ${tensor.name} appears twice`, tensor.name);
-        tensors.set(tensor.name, tensor);
-      }
-    }
+    const { config, tensors } = readSglbitnt(file);
     return openCheckpoint(path, dirname(path), tensors, [file], {
       config: options.config ?? config,
     });
@@ -91,6 +77,28 @@ export function openSglbitnt(path: string, options: OpenOptions = {}): ModelFile
     file[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Config and tensors of `file`, places checked. Throws `bad_file` naming the tensor. */
+export function readSglbitnt(file: MappedFile): {
+  config: Record<string, unknown>;
+  tensors: Map<string, StoredTensor>;
+} {
+  const reader = new Reader(file);
+  const start = Buffer.from(reader.take(8, "the magic")).toString("latin1");
+  if (start !== magic) reader.fail(`it does not begin with ${magic}`);
+  const version = reader.u32("the version");
+  if (version !== 1) reader.fail(`version ${version}; version 1 is read`);
+  const config = readConfig(reader);
+  const tensors = new Map<string, StoredTensor>();
+  const count = reader.u32("the tensor count");
+  for (let i = 0; i < count; i++) {
+    for (const tensor of readTensor(reader, i)) {
+      if (tensors.has(tensor.name)) reader.fail(`tensor ${tensor.name} appears twice`, tensor.name);
+      tensors.set(tensor.name, tensor);
+    }
+  }
+  return { config, tensors };
 }
 
 /** The file's scales are factors to multiply by, whatever the checkpoint's class was. */

@@ -1,5 +1,5 @@
 // The tensors of a torch.save archive: where each lies in the file, nothing executed.
-import { type MappedFile, type StoredTensor, WrinkleFreeError } from "../../core/index.ts";
+import { inFile, type MappedFile, type StoredTensor, WrinkleFreeError } from "../../core/index.ts";
 import { type Allowed, type Pickled, unpickle } from "./unpickle.ts";
 import { readZip, type ZipEntry } from "./zip.ts";
 
@@ -115,16 +115,7 @@ function readRoot(
       return new Storage(format, elementBytes, entry);
     },
   };
-  try {
-    return unpickle(bytes, allowed);
-  } catch (error) {
-    if (!(error instanceof WrinkleFreeError)) throw error;
-    if (error.message.startsWith(file.path)) throw error;
-    throw new WrinkleFreeError(error.code, `${file.path}: ${error.message}`, {
-      ...error.details,
-      file: file.path,
-    });
-  }
+  return inFile(file.path, () => unpickle(bytes, allowed));
 }
 
 function call(target: Pickled, args: readonly Pickled[]): Pickled | undefined {

@@ -148,7 +148,7 @@ class Unpickler {
     const target = this.#pop();
     if (!Array.isArray(args)) throw damaged("arguments are no tuple");
     const value = this.#allowed.call(target, args);
-    if (value === undefined) throw refused(JSON.stringify(target) ?? String(target));
+    if (value === undefined) throw refused(nameOf(target));
     this.push(value);
   }
 
@@ -172,6 +172,13 @@ class Unpickler {
 
 function damaged(text: string): WrinkleFreeError {
   return new WrinkleFreeError("bad_file", `the pickle is damaged: ${text}`);
+}
+
+/** What is called, in a word: values of a pickle may be endless. */
+function nameOf(target: Pickled): string {
+  if (typeof target === "string") return JSON.stringify(target);
+  const name = (target as { name?: unknown } | null)?.name;
+  return typeof name === "string" ? name : `a call of a value (${typeof target})`;
 }
 
 function refused(name: string): WrinkleFreeError {

@@ -18,6 +18,7 @@ const dtypes: Readonly<Record<string, { bytes: number; format: string }>> = {
 };
 
 const longestHeader = 100_000_000;
+const mostDimensions = 8;
 
 export interface HeaderEntry {
   readonly name: string;
@@ -55,20 +56,26 @@ export function readHeader(file: MappedFile): HeaderEntry[] {
     tensors.push(checkEntry(name, entry, start, file.byteLength - start, fail));
   }
   const byOffset = [...tensors].sort((a, b) => a.offset - b.offset || a.byteLength - b.byteLength);
-  for (let i = 1; i < byOffset.length; i++) {
-    const [before, after] = [byOffset[i - 1], byOffset[i]] as [HeaderEntry, HeaderEntry];
-    if (before.offset + before.byteLength > after.offset)
-      fail(`overlaps ${before.name}`, after.name);
+  // As the format wants it, the tensors cover all of the data: nothing can hide between them.
+  let end = start;
+  let before = "the header";
+  for (const { name, offset, byteLength } of byOffset) {
+    if (offset < end) fail(`overlaps ${before}`, name);
+    if (offset > end) fail(`leaves ${offset - end} bytes unused behind ${before}`, name);
+    end = offset + byteLength;
+    before = name;
   }
+  if (end < file.byteLength) fail(`${file.byteLength - end} bytes belong to no tensor`);
   return tensors;
 }
 
 type Fail = (text: string, tensor?: string) => never;
 
 function parseHeader(file: MappedFile, length: number, fail: Fail): Record<string, unknown> {
-  const text = new TextDecoder().decode(file.view(8, length));
   let header: unknown;
+  let text = "";
   try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(file.view(8, length));
     header = JSON.parse(text);
   } catch (cause) {
     return fail(`the header is not JSON: ${(cause as Error).message}`);
@@ -76,7 +83,27 @@ function parseHeader(file: MappedFile, length: number, fail: Fail): Record<strin
   if (typeof header !== "object" || header === null || Array.isArray(header)) {
     return fail("the header is not a JSON object");
   }
+  if (text[0] !== "{") return fail("the header does not begin with {");
+  if (countMembers(text) !== Object.keys(header).length) fail("a tensor is named twice");
   return header as Record<string, unknown>;
+}
+
+/** Members of the outermost object, those of one name too: JSON.parse keeps the last of them only. */
+function countMembers(text: string): number {
+  let depth = 0;
+  let members = 0;
+  let inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (inString) {
+      if (unit === 0x5c) i++;
+      else if (unit === 0x22) inString = false;
+    } else if (unit === 0x22) inString = true;
+    else if (unit === 0x7b || unit === 0x5b) depth++;
+    else if (unit === 0x7d || unit === 0x5d) depth--;
+    else if (unit === 0x3a && depth === 1) members++;
+  }
+  return members;
 }
 
 function checkEntry(
@@ -91,7 +118,9 @@ function checkEntry(
   if (!type) return fail(`has the unknown dtype ${dtype}`, name);
   const sized = (value: unknown): value is number =>
     Number.isSafeInteger(value) && Number(value) >= 0;
-  if (!Array.isArray(shape) || !shape.every(sized)) return fail("has no proper shape", name);
+  if (!Array.isArray(shape) || shape.length > mostDimensions || !shape.every(sized)) {
+    return fail("has no proper shape", name);
+  }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(sized)) {
     return fail("has no proper data_offsets", name);
   }

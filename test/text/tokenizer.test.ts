@@ -73,7 +73,7 @@ describe("bad sources", () => {
       "tokenizer.json",
     );
     expect(() => createTokenizer({ kind: "hf", tokenizer: { model: {} }, config: {} })).toThrow(
-      "tokenizer.json cannot be read",
+      "tokenizer.json: model.vocab",
     );
   });
 });
