@@ -34,10 +34,14 @@ export function readInputs(
   for (const { length } of inputs) {
     if (length <= size) continue;
     const message = `request (${length} tokens) exceeds the available context size (${size} tokens)`;
-    throw new HttpError("exceed_context_size_error", `${message}, try increasing it`, {
-      param: options.param,
-      extra: { n_prompt_tokens: length, n_ctx: size },
-    });
+    throw new HttpError(
+      "exceed_context_size_error",
+      `${message}, try increasing it: the input is too large`,
+      {
+        param: options.param,
+        extra: { n_prompt_tokens: length, n_ctx: size },
+      },
+    );
   }
   return inputs;
 }

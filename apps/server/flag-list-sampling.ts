@@ -42,7 +42,7 @@ export const samplingGroup: FlagGroup = {
       env: "N_PREDICT",
       parse: integer(-1, most),
       default: -1,
-      text: "tokens to generate at most; -1: until the context is full",
+      text: "tokens of an answer at most, whatever requests say; -1: until the context is full",
     },
     ...sampling,
     {

@@ -28,6 +28,12 @@ export const flagGroups: readonly FlagGroup[] = [
         text: "name in the API, with commas: several",
       },
       {
+        flags: "--tags <name>",
+        env: "TAGS",
+        several: true,
+        text: "words that /v1/models shows with the models",
+      },
+      {
         flags: "-c, --ctx-size <n>",
         env: "CTX_SIZE",
         parse: integer(0, most),
@@ -114,6 +120,7 @@ export const flagGroups: readonly FlagGroup[] = [
         parse: decimal(0),
         text: "seconds that one request may take",
       },
+      { flags: "--no-webui", env: "NO_WEBUI", text: "do not serve the chat page at /" },
       { flags: "--metrics", env: "ENDPOINT_METRICS", text: "serve Prometheus metrics at /metrics" },
       {
         flags: "--metrics-alias <engine>",
@@ -306,7 +313,6 @@ export const ignoredFlags: readonly string[] = [
   "--kv-unified",
   "--no-kv-unified",
   "--slots",
-  "--no-webui",
   "--webui",
   "--cache-prompt",
   "--no-context-shift",

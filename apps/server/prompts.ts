@@ -5,7 +5,12 @@ import { badField } from "./errors.ts";
 
 /** Any of the forms; `readPrompts` checks the rest. */
 export const promptSchema = Type.Union(
-  [Type.String(), Type.Array(Type.Any()), Type.Object({ prompt_string: Type.String() })],
+  [
+    Type.String(),
+    Type.Array(Type.Any()),
+    Type.Object({ prompt_string: Type.String() }),
+    Type.Object({ content: Type.Array(Type.Object({ type: Type.String(), text: Type.String() })) }),
+  ],
   {
     description: "Text, token ids, a list mixing both, or a list of such prompts.",
     expected: "text, token ids, or a list of these",
@@ -59,7 +64,7 @@ export function readTokens(
   param: string,
   { addSpecial = false, parseSpecial = true }: EncodeOptions,
 ): number[] {
-  const text = (value as { prompt_string?: unknown } | null)?.prompt_string ?? value;
+  const text = textOf(value, param) ?? value;
   if (typeof text === "string") return tokenizer.encode(text, { addSpecial, parseSpecial });
   if (!Array.isArray(value)) {
     throw badField(param, `Field '${param}' must be text, token ids, or a list of these.`);
@@ -68,6 +73,18 @@ export function readTokens(
     if (typeof part !== "string") return checkToken(tokenizer, part, `${param}[${i}]`);
     return tokenizer.encode(part, { addSpecial: addSpecial && i === 0, parseSpecial });
   });
+}
+
+/** The text of llama.cpp's objects: `prompt_string`, or `content` in parts. */
+function textOf(value: unknown, param: string): unknown {
+  const { prompt_string, content } = Object(value) as Record<string, unknown>;
+  if (!Array.isArray(content)) return prompt_string;
+  const parts = content.map((part: unknown, i) => {
+    const { type, text } = Object(part) as Record<string, unknown>;
+    if (type === "text" && typeof text === "string") return text;
+    throw badField(`${param}.content[${i}]`, "Only parts of type 'text' are read here.");
+  });
+  return parts.join("");
 }
 
 /** A token id of the vocabulary. Throws 400 naming the field. */

@@ -141,8 +141,9 @@ export function readSeed(seed: number | undefined): number | undefined {
 
 function readMaxTokens(body: GenerationBody, server: ServerState): number | undefined {
   const asked = body.max_completion_tokens ?? body.max_tokens ?? body.n_predict;
-  if (asked === -1) return undefined;
-  return asked ?? server.settings.defaultMaxTokens;
+  const limit = server.settings.maxTokens;
+  if (asked === undefined || asked === -1) return limit;
+  return Math.min(asked, limit ?? Infinity);
 }
 
 function readTimeout(body: GenerationBody, server: ServerState): number | undefined {

@@ -24,6 +24,8 @@ export interface ServeFlags {
   maxBody: number;
   timeout?: number;
   config?: string;
+  webui: boolean;
+  tags?: string[];
   metrics?: boolean;
   metricsAlias?: string[];
   slots: boolean;

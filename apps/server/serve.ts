@@ -53,7 +53,9 @@ export function startServer(options: ServeOptions): RunningServer {
     activity: new Activity(),
     started: Date.now(),
   };
-  const app = createApp(state, allRoutes(options.registry.samplers));
+  const routes = allRoutes(options.registry.samplers);
+  const served = settings.page ? routes : routes.filter(({ tag }) => tag !== "Page");
+  const app = createApp(state, served);
   const server = listen(options, settings, (request) => app.fetch(request));
   const ready = Promise.all(loading.map((slot) => slot.loaded)).then(() => {});
   ready.catch(() => {});
@@ -73,6 +75,8 @@ function completeSettings(options: ServeOptions): ServerSettings {
     allowedHosts: options.allowedHosts ?? [],
     host: options.host ?? "127.0.0.1",
     parallel: options.parallel ?? 64,
+    page: options.page ?? true,
+    tags: options.tags ?? [],
     metrics: options.metrics ?? false,
     metricAliases: options.metricAliases ?? [],
     cachePrompt: options.cachePrompt ?? true,
@@ -81,7 +85,7 @@ function completeSettings(options: ServeOptions): ServerSettings {
     isolateCache: options.isolateCache ?? (options.apiKeys ?? []).length > 1,
     strictModelNames: options.strictModelNames ?? false,
     pooling: options.pooling,
-    defaultMaxTokens: options.defaultMaxTokens,
+    maxTokens: options.maxTokens,
     defaultSeed: options.defaultSeed,
     timeoutMs: options.timeoutMs,
     logprobTokens: options.logprobTokens ?? "text",

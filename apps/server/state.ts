@@ -36,6 +36,10 @@ export interface ServerSettings {
   readonly host: string;
   /** Sequences that run at the same time. */
   readonly parallel: number;
+  /** Whether the chat page is served at /. */
+  readonly page: boolean;
+  /** Shown with the models: what they are for. */
+  readonly tags: readonly string[];
   readonly metrics: boolean;
   /** Other engines under whose names the metrics are repeated. */
   readonly metricAliases: readonly MetricAlias[];
@@ -49,8 +53,8 @@ export interface ServerSettings {
   readonly pooling?: Pooling;
   /** Callers with different API keys share no cached prefixes: how fast one comes tells of it. */
   readonly isolateCache: boolean;
-  /** Tokens to generate when the request does not say; undefined: until the context is full. */
-  readonly defaultMaxTokens?: number;
+  /** Tokens of an answer at most, whatever the request says; undefined: until the context is full. */
+  readonly maxTokens?: number;
   /** Seed of requests that name none; undefined: another one each time. */
   readonly defaultSeed?: number;
   /** Milliseconds that a request may take. */

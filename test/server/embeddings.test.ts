@@ -77,6 +77,9 @@ describe("inputs", () => {
     const batch = await embed({ input: texts });
     expect(await embed({ input: lists })).toEqual(batch);
     expect(await embed({ input: [texts[0], lists[1], texts[2]] })).toEqual(batch);
+    const parts = [{ content: [{ type: "text", text: texts[0] }] }, { prompt_string: texts[1] }];
+    expect(await embed({ input: parts })).toEqual(batch.slice(0, 2));
+    expect(await embed({ input: "" })).toHaveLength(1);
     expect(await embed({ input: lists[1] })).toEqual([batch[1]!]);
     for (const [i, input] of texts.entries()) expect(await embed({ input })).toEqual([batch[i]!]);
   });
@@ -153,6 +156,19 @@ test("Ollama's routes give the same vectors", async () => {
   expect(list.json.prompt_eval_count).toBeGreaterThan(1);
   const one = await post(`${server.url}/api/embeddings`, { model: "tern", prompt: texts[0] });
   expect(one.json.embedding).toEqual(expected);
+});
+
+test("what is no text is refused", async () => {
+  for (const input of [
+    [],
+    { content: "text" },
+    { content: [{ type: "input_audio", text: "x" }] },
+    { content: [{ type: "image_url", image_url: { url: "data:image/png;base64,AAAA" } }] },
+  ]) {
+    const { status, json } = await post(`${server.url}/v1/embeddings`, { input });
+    expect([input, status]).toEqual([input, 400]);
+    expect(json.error.param).toStartWith("input");
+  }
 });
 
 test("a text past the context is a 400 with both counts", async () => {

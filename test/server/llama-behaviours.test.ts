@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import OpenAI from "openai";
 import type { RunningServer } from "../../apps/server/serve.ts";
-import { contextLength, events, type Json, post, testServer } from "./support.ts";
+import { contextLength, events, type Json, modelPath, post, testServer } from "./support.ts";
 
 let server: RunningServer;
 const prompt = "Once upon a time";
@@ -253,4 +253,95 @@ test("responses carry progress and timings when asked for", async () => {
   const deltas = list.filter((event) => event.type === "response.output_text.delta");
   expect(deltas.every((event) => event.timings.predicted_n > 0)).toBe(true);
   expect(list.at(-1).timings.predicted_n).toBe(list.at(-1).response.usage.output_tokens);
+});
+
+describe("flags", () => {
+  test("-n is the most that any answer has", async () => {
+    const own = await testServer({ maxTokens: 5 });
+    try {
+      for (const n_predict of [undefined, -1, 3, 100]) {
+        const { json } = await post(`${own.url}/completion`, { prompt, n_predict });
+        const most = n_predict === 3 ? 3 : 5;
+        expect(json.generation_settings.n_predict).toBe(most);
+        expect(json.tokens_predicted).toBeLessThanOrEqual(most);
+      }
+    } finally {
+      await own.stop();
+    }
+  });
+
+  test("--no-webui takes the page away; with keys the page needs none", async () => {
+    const [bare, keyed] = await Promise.all([
+      testServer({ page: false, tags: ["chat", "small"] }),
+      testServer({ apiKeys: ["secret"] }),
+    ]);
+    try {
+      expect((await fetch(bare.url)).status).toBe(404);
+      const models: Json = await (await fetch(`${bare.url}/models`)).json();
+      expect(models.data[0].tags).toEqual(["chat", "small"]);
+      const page = await fetch(keyed.url);
+      expect(page.status).toBe(200);
+      expect((await page.text()).toLowerCase()).toContain("<!doctype html>");
+      expect((await post(`${keyed.url}/completion`, { prompt })).status).toBe(401);
+    } finally {
+      await Promise.all([bare.stop(), keyed.stop()]);
+    }
+  });
+
+  test("the text is the same with and without drafts, for any number of them", async () => {
+    const body = { prompt: "red ball, red ball, red ball, red", temperature: 0, n_predict: 40 };
+    const expected = await complete(body);
+    for (const maxDraft of [1, 8]) {
+      const model = { model: modelPath, contextLength, threads: 1, maxSequences: 4 };
+      const own = await testServer({ models: [{ ...model, engine: { maxDraft } }] });
+      try {
+        const { json } = await post(`${own.url}/completion`, body);
+        expect(json.content).toBe(expected.content);
+        expect(json.timings.draft_n).toBeGreaterThan(0);
+      } finally {
+        await own.stop();
+      }
+    }
+  });
+});
+
+test("a template may write today's date", async () => {
+  const chatTemplate = "{{ strftime_now('%d %b %Y') }}|{{ messages[0].content }}";
+  const model = { model: modelPath, contextLength, threads: 1, maxSequences: 1, chatTemplate };
+  const own = await testServer({ models: [model] });
+  try {
+    const { json } = await post(`${own.url}/apply-template`, { messages: [user] });
+    expect(json.prompt).toMatch(/^\d{2} [A-Z][a-z]{2} \d{4}\|Tell me a story\.$/);
+  } finally {
+    await own.stop();
+  }
+});
+
+test("a tool that is required is called once, whole and streamed; none is never", async () => {
+  const parameters = {
+    type: "object",
+    properties: { success: { type: "boolean", const: true } },
+    required: ["success"],
+  };
+  const body = {
+    messages: [user],
+    tools: [{ type: "function", function: { name: "test", description: "", parameters } }],
+    parallel_tool_calls: false,
+    max_tokens: 200,
+    temperature: 0,
+  };
+  const { choices } = await chat({ ...body, tool_choice: "required" });
+  expect(choices[0].message.tool_calls).toHaveLength(1);
+  expect(choices[0].message.tool_calls[0].function.name).toBe("test");
+  expect(JSON.parse(choices[0].message.tool_calls[0].function.arguments)).toEqual({
+    success: true,
+  });
+  const streamed = { ...body, tool_choice: "required", stream: true };
+  const list = await events(`${server.url}/chat/completions`, streamed);
+  const pieces = list.flatMap((event) => event.choices[0]?.delta.tool_calls ?? []);
+  expect(pieces[0].function.name).toBe("test");
+  const text = pieces.map((piece) => piece.function.arguments ?? "").join("");
+  expect(JSON.parse(text)).toEqual({ success: true });
+  const none = await chat({ ...body, tool_choice: "none" });
+  expect(none.choices[0].message.tool_calls).toBeUndefined();
 });

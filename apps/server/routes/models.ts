@@ -101,7 +101,12 @@ function checkAvailable({ client }: ServedModel): void {
 }
 
 function describeModel(server: ServerState, slot: ModelSlot): object {
-  const common = { id: slot.id, object: "model", owned_by: "wrinklefree", tags: [] };
+  const common = {
+    id: slot.id,
+    object: "model",
+    owned_by: "wrinklefree",
+    tags: server.settings.tags,
+  };
   const seconds = Math.floor(server.started / 1000);
   if (!slot.ready) return { ...common, created: seconds, aliases: [], status: "loading" };
   const { aliases, client, created } = slot.model;
@@ -154,8 +159,8 @@ function properties(server: ServerState, model: ServedModel): object {
         ...defaultSamplingOptions(server.samplers),
         ...settings.sampling,
         seed: settings.defaultSeed ?? 4294967295,
-        n_predict: settings.defaultMaxTokens ?? -1,
-        max_tokens: settings.defaultMaxTokens ?? -1,
+        n_predict: settings.maxTokens ?? -1,
+        max_tokens: settings.maxTokens ?? -1,
         stop: [],
         stream: true,
         n_probs: 0,
