@@ -39,6 +39,16 @@ function unpack(candidates: Candidates, length: number, from: Float64Array): voi
   candidates.sorted = true;
 }
 
+/**
+ * Where a token stands among the candidates; -1 where it is none. What lies past `length` in `ids` is
+ * left over from before and not looked at.
+ */
+export function indexOfToken({ ids, length }: Candidates, token: number): number {
+  // Where the whole vocabulary is left, a token stands at its own index.
+  const at = token < length && ids[token] === token ? token : ids.indexOf(token);
+  return at < length ? at : -1;
+}
+
 /** Sorts by descending logit, ties by ascending id. */
 export function sortCandidates(candidates: Candidates): void {
   keepLargest(candidates, candidates.length);

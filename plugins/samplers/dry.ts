@@ -1,6 +1,13 @@
 // DRY ("don't repeat yourself"): lowers tokens that would go on with a sequence seen before.
 import { Type } from "@sinclair/typebox";
-import { type Candidates, exp, log, type Sampler, type SamplerContext } from "../../core/index.ts";
+import {
+  type Candidates,
+  exp,
+  indexOfToken,
+  log,
+  type Sampler,
+  type SamplerContext,
+} from "../../core/index.ts";
 import { SequenceBreakers } from "./sequence-breakers.ts";
 
 const options = Type.Object({
@@ -49,7 +56,7 @@ export const dry: Sampler<typeof options> = {
     const apply = (candidates: Candidates): void => {
       const repeats = repetitions(context, breakers, o.dry_penalty_last_n, o.dry_allowed_length);
       for (const [token, length] of repeats) {
-        const at = indexOf(candidates, token);
+        const at = indexOfToken(candidates, token);
         if (at < 0 || breakers.isBreaker(token)) continue;
         const power = Math.min(length - o.dry_allowed_length, exponent);
         candidates.logits[at]! -= o.dry_multiplier * exp(power * log(o.dry_base));
@@ -60,11 +67,6 @@ export const dry: Sampler<typeof options> = {
     return lastN > 0 && o.dry_multiplier > 0 ? { apply, lowers: lastN } : { apply };
   },
 };
-
-function indexOf({ ids, length }: Candidates, token: number): number {
-  const at = ids[token] === token ? token : ids.indexOf(token);
-  return at < length ? at : -1;
-}
 
 /** For each token that would go on with a repetition, the length of the longest one. */
 function repetitions(

@@ -2,6 +2,7 @@
 import { Type } from "@sinclair/typebox";
 import {
   type Candidates,
+  indexOfToken,
   retain,
   type Sampler,
   type SamplerContext,
@@ -111,10 +112,10 @@ class LogitBias implements SamplerLink {
   }
 
   apply(candidates: Candidates): void {
-    const { ids, logits, length } = candidates;
+    const { ids, logits } = candidates;
     for (const [token, amount] of this.#biases) {
-      const at = ids[token] === token ? token : ids.indexOf(token);
-      if (at < 0 || at >= length) continue;
+      const at = indexOfToken(candidates, token);
+      if (at < 0) continue;
       logits[at]! += amount;
       candidates.sorted = false;
     }

@@ -1,6 +1,6 @@
 // Repetition, presence and frequency penalties over the last tokens of the sequence.
 import { Type } from "@sinclair/typebox";
-import type { Candidates, Sampler, SamplerLink } from "../../core/index.ts";
+import { type Candidates, indexOfToken, type Sampler, type SamplerLink } from "../../core/index.ts";
 
 const options = Type.Object({
   repeat_last_n: Type.Integer({
@@ -81,11 +81,10 @@ class Penalties implements SamplerLink {
   }
 
   apply(candidates: Candidates): void {
-    const { ids, logits, length } = candidates;
+    const { logits } = candidates;
     for (const [token, count] of this.#counts) {
-      // Where the whole vocabulary is left, a token stands at its own index.
-      const at = ids[token] === token ? token : ids.indexOf(token);
-      if (at < 0 || at >= length) continue;
+      const at = indexOfToken(candidates, token);
+      if (at < 0) continue;
       logits[at] = this.#lower(logits[at]!, count);
       candidates.sorted = false;
     }

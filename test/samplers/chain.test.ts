@@ -162,6 +162,24 @@ describe("drawing", () => {
     }
   });
 
+  test("what a larger draw left behind does not hide tokens from penalties and biases", () => {
+    const settings: Record<string, unknown>[] = [
+      { presence_penalty: 5 },
+      { logit_bias: { 3: -5 } },
+      { dry_multiplier: 5, dry_allowed_length: 1, dry_sequence_breakers: [] },
+    ];
+    for (const options of settings) {
+      const used = chain({ ...neutral, ...options }, { tokens: [1, 3, 2, 1] });
+      const fresh = chain({ ...neutral, ...options }, { tokens: [1, 3, 2, 1] });
+      used.sample(logits);
+      const few = [Int32Array.of(7, 3), Float32Array.of(1, 1.5)] as const;
+      used.sampleFrom(...few);
+      fresh.sampleFrom(...few);
+      expect(used.probabilities(2)).toEqual(fresh.probabilities(2));
+      expect(used.probabilities(2)[0]!.token).toBe(7);
+    }
+  });
+
   test("needs all logits where the distribution does", () => {
     expect(chain(neutral).neededLogits()).toBe("all");
     expect(chain({ ...neutral, top_p: 0.5 }).neededLogits()).toBe("all");

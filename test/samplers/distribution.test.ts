@@ -13,6 +13,8 @@ interface Case {
   readonly p: readonly number[];
   readonly expected: readonly number[];
   readonly setting?: Setting;
+  /** The sampler learns from what it draws: each draw is the first of a new chain. */
+  readonly first?: true;
 }
 
 const normalize = (weights: readonly number[]) => {
@@ -31,6 +33,13 @@ const entropy = (p: readonly number[]) => -p.reduce((h, x) => h + (x > 0 ? x * M
 
 function dynamicTemperature(p: readonly number[], low: number, high: number, exponent: number) {
   return low + (high - low) * (entropy(p) / Math.log(p.length)) ** exponent;
+}
+
+/** The k best of n tokens of p ~ rank^-s that Mirostat 1 keeps for mu bits. */
+function zipfTop(s: number, n: number, mu: number): number[] {
+  const e = s - 1;
+  const k = Math.floor(((e * 2 ** mu) / (1 - n ** -e)) ** (1 / s));
+  return normalize(Array.from({ length: n }, (_, i) => (i < k ? (i + 1) ** -s : 0)));
 }
 
 const cases: Case[] = [
@@ -181,6 +190,41 @@ const cases: Case[] = [
     expected: [2 / 3, 1 / 3, 0, 0, 0],
   },
   {
+    name: "mirostat 2, first draws, learning as it does",
+    options: { mirostat: 2, mirostat_tau: 1.01, mirostat_eta: 0.1 },
+    p: skewed,
+    expected: [2 / 3, 1 / 3, 0, 0, 0],
+    first: true,
+  },
+  {
+    name: "mirostat 1, first draws",
+    // k = ((e 2^mu) / (1 - n^-e))^(1/s) with mu = 2 tau, e = s - 1, of Zipf's exponent s.
+    options: { mirostat: 1, mirostat_tau: 0.7, mirostat_eta: 0.1 },
+    p: normalize([1, 2 ** -1.5, 3 ** -1.5, 4 ** -1.5, 5 ** -1.5]),
+    expected: zipfTop(1.5, 5, 1.4),
+    first: true,
+  },
+  {
+    name: "adaptive-p, first draws",
+    options: { adaptive_target: 0.3 },
+    p: four,
+    expected: normalize(
+      four.map((p) => {
+        const d = Math.abs(p - 0.3) / 0.3;
+        return Math.exp(5 - (10 * d * d) / (1 + d));
+      }),
+    ),
+    first: true,
+  },
+  {
+    name: "infill: what begins another merges with it, unsure ones go",
+    // "a" begins "ab": 0.43 for "ab"; "y" is below 0.2; then all of 0.93 are above 1 / 3.
+    options: { samplers: ["infill"] },
+    p: [0.22, 0.21, 0.5, 0.069, 0.001],
+    expected: normalize([0.22, 0, 0.5, 0, 0.001]),
+    setting: { endTokens: [4], piece: (token) => ["ab", "a", "x", "y", "</s>"][token]! },
+  },
+  {
     name: "mirostat runs without top-k",
     options: { mirostat: 2, mirostat_tau: 1.01, mirostat_eta: 0, top_k: 1 },
     p: skewed,
@@ -207,12 +251,17 @@ function chiSquare(counts: readonly number[], expected: readonly number[]): [num
 }
 
 describe("distribution", () => {
-  for (const { name, options, p, expected, setting } of cases) {
+  for (const { name, options, p, expected, setting, first } of cases) {
     test(name, () => {
-      const c = chain({ ...neutral, ...options }, { ...setting, vocabularySize: p.length });
+      const make = (seed: number) =>
+        chain({ ...neutral, ...options }, { ...setting, vocabularySize: p.length, seed });
+      let c = make(1);
       const logits = logitsOf(p);
       const counts = new Array<number>(p.length).fill(0);
-      for (let i = 0; i < draws; i++) counts[c.sample(logits)]!++;
+      for (let i = 0; i < draws; i++) {
+        if (first) c = make(i);
+        counts[c.sample(logits)]!++;
+      }
       const [sum, freedom] = chiSquare(counts, expected);
       expect(sum).toBeLessThan(critical[freedom - 1] ?? 1e-9);
       if (name.startsWith("XTC half")) return;
