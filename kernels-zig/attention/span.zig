@@ -55,9 +55,10 @@ pub const Page = struct {
     /// f32 [32] that keys and values are to be multiplied with, 0: none.
     key_scales: usize = 0,
     value_scales: usize = 0,
-    /// Keys of the page that is wanted a span later, to ask memory for; 0: none. Pages lie anywhere,
-    /// and one is too short for the CPU to see a pattern.
-    ahead: usize = 0,
+    /// What is read next after the keys, and after the values, to ask memory for; 0: nothing. Blocks
+    /// are too short for the CPU to see a pattern.
+    after_keys: usize = 0,
+    after_values: usize = 0,
 };
 
 /// How elements lie in memory: as in pages (i8 integers want scales), or staged as floats.
@@ -108,8 +109,63 @@ inline fn prefetch(address: usize) void {
     @prefetch(@as([*]allowzero const u8, @ptrFromInt(address)), .{ .locality = 2 });
 }
 
-/// Sets the states of n queries from a span; query i takes part with its first counts[i] positions,
-/// 1..128, which do not fall with i.
+/// Weights of a query for the positions of a span.
+pub const Weights = [positions]f32;
+
+/// Scores of n queries for a page, the `at`-th of its span, to `weights`.
+pub fn scorePage(
+    comptime n: usize,
+    shape: Shape,
+    page: *const Page,
+    at: usize,
+    queries: *const [n][*]const f32,
+    weights: *[n]Weights,
+) void {
+    switch (shape.keys) {
+        inline else => |t| scores(n, t, shape, page, queries, weights, at * kv.positions),
+    }
+}
+
+/// Scores of a span's pages to the weights of its values; sets maximum and sum of the states. Query i
+/// takes part with its first counts[i] positions, 1..128, which do not fall with i.
+pub fn weigh(
+    comptime n: usize,
+    span: *const [pages]Page,
+    counts: *const [n]usize,
+    states: *const [n]State,
+    weights: *[n]Weights,
+) void {
+    inline for (0..n) |i| soften(&weights[i], counts[i], states[i]);
+    for (span[0..pagesOf(counts[n - 1])], 0..) |*page, at| {
+        if (page.value_scales == 0) continue;
+        inline for (0..n) |i| scaleWeights(@as([*]f32, &weights[i]) + at * kv.positions, page);
+    }
+}
+
+/// Adds the weighted values of pages first..last-1 of a span to the states, which page 0 sets.
+pub fn addPages(
+    comptime n: usize,
+    shape: Shape,
+    span: *const [pages]Page,
+    first: usize,
+    last: usize,
+    counts: *const [n]usize,
+    states: *const [n]State,
+    weights: *const [n]Weights,
+) void {
+    switch (shape.values) {
+        inline else => |t| {
+            sumValues(n, t, shape, span, .{ first, last }, counts, states, weights);
+        },
+    }
+}
+
+/// Pages that hold the first `count` positions of a span.
+pub fn pagesOf(count: usize) usize {
+    return std.math.divCeil(usize, count, kv.positions) catch unreachable;
+}
+
+/// Sets the states of n queries from a span, see weigh.
 pub fn attend(
     comptime n: usize,
     shape: Shape,
@@ -119,21 +175,11 @@ pub fn attend(
     states: *const [n]State,
 ) void {
     @setEvalBranchQuota(100000);
-    var weights: [n][positions]f32 = undefined;
-    const used = std.math.divCeil(usize, counts[n - 1], kv.positions) catch unreachable;
-    for (span[0..used], 0..) |*page, at| {
-        switch (shape.keys) {
-            inline else => |t| scores(n, t, shape, page, queries, &weights, at * kv.positions),
-        }
-    }
-    inline for (0..n) |i| soften(&weights[i], counts[i], states[i]);
-    for (span[0..used], 0..) |*page, at| {
-        if (page.value_scales == 0) continue;
-        inline for (0..n) |i| scaleWeights(@as([*]f32, &weights[i]) + at * kv.positions, page);
-    }
-    switch (shape.values) {
-        inline else => |t| sumValues(n, t, shape, span, counts, states, &weights),
-    }
+    var weights: [n]Weights = undefined;
+    const used = pagesOf(counts[n - 1]);
+    for (span[0..used], 0..) |*page, at| scorePage(n, shape, page, at, queries, &weights);
+    weigh(n, span, counts, states, &weights);
+    addPages(n, shape, span, 0, used, counts, states, &weights);
 }
 
 fn scores(
@@ -142,17 +188,15 @@ fn scores(
     shape: Shape,
     page: *const Page,
     queries: *const [n][*]const f32,
-    weights: *[n][positions]f32,
+    weights: *[n]Weights,
     at: usize,
 ) void {
     comptime var first = 0;
     inline while (first < kv.positions / lanes) : (first += key_vectors) {
         var sums: [n][key_vectors]Lanes = @splat(@splat(simd.zero));
         for (0..shape.head_dim) |d| {
-            // The values of this page are as many lines as its keys.
-            if (first == 0 and t != .float) {
-                prefetch(page.values + d * kv.positions * @sizeOf(Element(t)));
-            }
+            const row = d * kv.positions * @sizeOf(Element(t));
+            if (first == 0 and t != .float and row % 64 == 0) prefetch(page.after_keys +% row);
             inline for (0..key_vectors) |j| {
                 const k = loadStored(t, page.keys, d * kv.positions + (first + j) * lanes);
                 inline for (0..n) |i| {
@@ -174,7 +218,7 @@ fn scores(
 }
 
 /// Scores to weights e^(score - maximum), zero past `count`; sets maximum and sum of the state.
-fn soften(row: *[positions]f32, count: usize, state: State) void {
+fn soften(row: *Weights, count: usize, state: State) void {
     const w: [*]f32 = row;
     const used = std.math.divCeil(usize, count, lanes) catch unreachable;
     const low = simd.splat(-std.math.inf(f32));
@@ -209,17 +253,18 @@ fn sumValues(
     comptime t: Stored,
     shape: Shape,
     span: *const [pages]Page,
+    range: [2]usize,
     counts: *const [n]usize,
     states: *const [n]State,
-    weights: *const [n][positions]f32,
+    weights: *const [n]Weights,
 ) void {
     const wide = comptime valueVectors(n);
     var column: usize = 0;
     while (column + wide * lanes <= shape.dim) : (column += wide * lanes) {
-        columns(n, wide, t, shape, span, counts, states, weights, column);
+        columns(n, wide, t, shape, span, range, counts, states, weights, column);
     }
     while (column < shape.dim) : (column += lanes) {
-        columns(n, 1, t, shape, span, counts, states, weights, column);
+        columns(n, 1, t, shape, span, range, counts, states, weights, column);
     }
 }
 
@@ -229,24 +274,29 @@ inline fn columns(
     comptime t: Stored,
     shape: Shape,
     span: *const [pages]Page,
+    range: [2]usize,
     counts: *const [n]usize,
     states: *const [n]State,
-    weights: *const [n][positions]f32,
+    weights: *const [n]Weights,
     column: usize,
 ) void {
     var sums: [n][wide]Lanes = @splat(@splat(simd.zero));
+    if (range[0] > 0) {
+        inline for (0..n) |i| inline for (0..wide) |j| {
+            sums[i][j] = simd.load(states[i].base + column + j * lanes);
+        };
+    }
     // All queries share the positions of the first one; the others have some of their own.
     const shared = counts[0];
-    var from: usize = 0;
-    for (span) |*page| {
-        if (from >= shared) break;
-        const here = @min(kv.positions, shared - from);
-        for (0..here) |p| {
-            if (column == 0 and t != .float) {
-                // A page's keys are as many bytes as its values.
-                const bytes = shape.dim * @sizeOf(Element(t));
-                var line: usize = 0;
-                while (line < bytes) : (line += 64) prefetch(page.ahead +% p * bytes +% line);
+    for (range[0]..range[1]) |at| {
+        const page = &span[at];
+        const from = at * kv.positions;
+        for (0..@min(kv.positions, shared -| from)) |p| {
+            if (t != .float) {
+                const row = (p * shape.dim + column) * @sizeOf(Element(t));
+                inline for (0..@max(1, wide * lanes * @sizeOf(Element(t)) / 64)) |line| {
+                    prefetch(page.after_values +% row +% line * 64);
+                }
             }
             inline for (0..wide) |j| {
                 const v = loadStored(t, page.values, p * shape.dim + column + j * lanes);
@@ -255,10 +305,10 @@ inline fn columns(
                 }
             }
         }
-        from += here;
     }
     inline for (1..n) |i| {
-        for (shared..counts[i]) |p| {
+        const end = @min(counts[i], range[1] * kv.positions);
+        for (@min(end, @max(shared, range[0] * kv.positions))..end) |p| {
             const values = span[p / kv.positions].values;
             inline for (0..wide) |j| {
                 const index = p % kv.positions * shape.dim + column + j * lanes;

@@ -14,6 +14,9 @@ pub const entries = [_]abi.Entry{
 
 /// Rows of one sequence that share the loads of keys and values.
 const tile_rows = 8;
+/// Units that a tile of few queries is cut into, where its context is long; most kv heads of one.
+const few_units = 32;
+const max_part = 8;
 /// Steps of more rows have enough units without splitting contexts.
 const split_rows = 16;
 
@@ -21,7 +24,8 @@ fn argsOf(op: *const abi.Op) *const Args {
     return @ptrCast(&op.args);
 }
 
-/// How a step is cut into units: [tile][kv_head][span of the tile, or all].
+/// How a step is cut into units: [tile][kv_head][span of the tile, or all]; where contexts are split
+/// and a tile has few queries, [tile][span][part of the kv heads].
 const Plan = struct {
     args: *const Args,
     step: *const abi.Step,
@@ -48,7 +52,21 @@ const Plan = struct {
     }
 
     fn unitsOf(plan: Plan, tile: Tile) u32 {
-        return plan.args.kv_heads * if (plan.spans == 0) 1 else tile.spans;
+        if (plan.spans == 0) return plan.args.kv_heads;
+        return tile.spans * (if (plan.isFew(tile)) plan.parts(tile) else plan.args.kv_heads);
+    }
+
+    /// Whether all queries of a kv head share every load: then kv heads are walked as they lie in
+    /// memory, one after the other in every page.
+    fn isFew(plan: Plan, tile: Tile) bool {
+        return tile.rows * plan.args.heads / plan.args.kv_heads <= spans.max_queries;
+    }
+
+    /// Parts that the kv heads of a span are cut into: few, for long reads, but many units.
+    fn parts(plan: Plan, tile: Tile) u32 {
+        const heads = plan.args.kv_heads;
+        const whole = @max(1, @min(max_part, heads * tile.spans / few_units));
+        return (heads + whole - 1) / whole;
     }
 
     /// Where the page of a block of 32 positions holds this layer.
@@ -127,14 +145,14 @@ fn run(
         defer before += count;
         if (before >= end) return;
         if (before + count <= begin) continue;
-        const parts = count / plan.args.kv_heads;
         const first = if (begin > before) begin - before else 0;
         for (first..@min(end - before, count)) |unit| {
-            const head = unit / parts;
             const scratch: [*]f32 = @ptrFromInt(thread.scratch);
-            if (plan.spans != 0) {
-                splitUnit(&plan, tile, head, unit % parts, scratch);
-            } else wholeUnit(&plan, tile, head, scratch);
+            if (plan.spans == 0) {
+                wholeUnit(&plan, tile, unit, scratch);
+            } else if (plan.isFew(tile)) {
+                fewUnit(&plan, tile, unit);
+            } else splitUnit(&plan, tile, unit / tile.spans, unit % tile.spans, scratch);
         }
     }
 }
@@ -170,6 +188,20 @@ const Group = struct {
         return group;
     }
 
+    /// Tells each page of a few kv heads what is read after it: all keys, all values, then `next`.
+    fn chain(heads: []const *[spans.pages]spans.Page, next: usize) void {
+        var before: ?*usize = null;
+        for (0..spans.pages) |at| for (heads) |pages| {
+            if (before) |to| to.* = pages[at].keys;
+            before = &pages[at].after_keys;
+        };
+        for (0..spans.pages) |at| for (heads) |pages| {
+            if (before) |to| to.* = pages[at].values;
+            before = &pages[at].after_values;
+        };
+        if (before) |to| to.* = next;
+    }
+
     /// The pages of a span; what lies past the tile's last position is left out.
     fn pagesOf(group: *const Group, span: usize) [spans.pages]spans.Page {
         const args = group.plan.args;
@@ -188,11 +220,10 @@ const Group = struct {
             if (values.element == 1) {
                 page.value_scales = at + keys.bytes + values.scalesAt(args.kv_heads, group.head);
             }
-            if (index + spans.pages <= last) {
-                const ahead = group.plan.partOf(group.tile, index + spans.pages);
-                page.ahead = ahead + group.head * keys.head_bytes;
-            }
         }
+        const ahead = (span + 1) * spans.pages;
+        const next = if (ahead > last) 0 else group.plan.partOf(group.tile, ahead);
+        chain(&.{&pages}, if (next == 0) 0 else next + group.head * keys.head_bytes);
         return pages;
     }
 
@@ -200,11 +231,9 @@ const Group = struct {
         return group.plan.positions[group.tile.first + group.tile.rows - 1];
     }
 
-    /// Sets the states of the queries that reach into a span. Returns the first such row.
-    fn attend(group: *Group, span: usize) usize {
-        const args = group.plan.args;
+    /// Positions of a span that each query takes part with. Returns the first row that reaches it.
+    fn countsOf(group: *const Group, span: usize, counts: *[max_states]usize) usize {
         const start = span * spans.positions;
-        var counts: [max_states]usize = undefined;
         var first: usize = 0;
         for (0..group.tile.rows) |r| {
             const position = group.plan.positions[group.tile.first + r];
@@ -215,23 +244,25 @@ const Group = struct {
             const count = @min(spans.positions, position - start + 1);
             @memset(counts[r * group.size ..][0..group.size], count);
         }
-        var shape: spans.Shape = .{
-            .head_dim = args.head_dim,
-            .dim = kv.padded(args.head_dim),
-            .scale = args.scale,
-            .keys = spans.storedAs(args.kv_type_k),
-            .values = spans.storedAs(args.kv_type_v),
-        };
+        return first;
+    }
+
+    /// Sets the states of the queries that reach into a span. Returns the first such row.
+    fn attend(group: *Group, span: usize) usize {
+        var counts: [max_states]usize = undefined;
+        const first = group.countsOf(span, &counts);
+        var shape = shapeOf(group.plan.args);
         var pages = group.pagesOf(span);
         var i = first * group.size;
         const end = group.tile.rows * group.size;
         if (end - i >= staged_queries) group.stagePages(&shape, &pages);
-        inline for (.{ 8, 4, 2, 1 }) |n| {
-            if (n > spans.max_queries) continue;
-            while (i + n <= end) : (i += n) {
+        while (i < end) {
+            const count = @min(end - i, spans.max_queries);
+            inline for (1..spans.max_queries + 1) |n| if (count == n) {
                 const queries = group.queries[i..][0..n];
                 spans.attend(n, shape, &pages, queries, counts[i..][0..n], group.states[i..][0..n]);
-            }
+            };
+            i += count;
         }
         return first;
     }
@@ -251,17 +282,86 @@ const Group = struct {
     }
 };
 
+fn shapeOf(args: *const Args) spans.Shape {
+    return .{
+        .head_dim = args.head_dim,
+        .dim = kv.padded(args.head_dim),
+        .scale = args.scale,
+        .keys = spans.storedAs(args.kv_type_k),
+        .values = spans.storedAs(args.kv_type_v),
+    };
+}
+
 /// From so many queries on, a span is converted to floats once, not for each few of them.
 const staged_queries = 16;
 
 /// One span of a tile for one kv head, to the partials.
 fn splitUnit(plan: *const Plan, tile: Tile, head: usize, span: usize, scratch: [*]f32) void {
     var group = Group.init(plan, tile, head, scratch);
-    for (0..tile.rows) |r| for (0..group.size) |g| {
-        group.states[r * group.size + g] =
-            plan.partial(tile.first + r, head * group.size + g, span);
-    };
+    setPartials(&group, span);
     _ = group.attend(span);
+}
+
+/// One span of a tile of few queries for a part of the kv heads, to the partials.
+fn fewUnit(plan: *const Plan, tile: Tile, unit: usize) void {
+    const parts = plan.parts(tile);
+    const span = unit / parts;
+    const first = unit % parts * plan.args.kv_heads / parts;
+    const last = (unit % parts + 1) * plan.args.kv_heads / parts;
+    var groups: [max_part]Few = undefined;
+    var heads: [max_part]*[spans.pages]spans.Page = undefined;
+    for (groups[0 .. last - first], first.., 0..) |*few, head, i| {
+        few.init(plan, tile, head, span);
+        heads[i] = &few.pages;
+    }
+    Group.chain(heads[0 .. last - first], groups[0].pages[spans.pages - 1].after_values);
+    // Rows that end before the span have no part in it.
+    const before = groups[0].before;
+    const count = groups[0].group.size * tile.rows - before;
+    inline for (1..spans.max_queries + 1) |n| {
+        if (count == n) attendFew(n, shapeOf(plan.args), groups[0 .. last - first]);
+    }
+}
+
+/// A kv head of a unit of few queries.
+const Few = struct {
+    group: Group,
+    pages: [spans.pages]spans.Page,
+    counts: [max_states]usize,
+    /// Queries that do not reach the span.
+    before: usize,
+    weights: [spans.max_queries]spans.Weights,
+
+    fn init(few: *Few, plan: *const Plan, tile: Tile, head: usize, span: usize) void {
+        few.group = Group.init(plan, tile, head, undefined);
+        setPartials(&few.group, span);
+        few.pages = few.group.pagesOf(span);
+        few.before = few.group.countsOf(span, &few.counts) * few.group.size;
+    }
+};
+
+fn attendFew(comptime n: usize, shape: spans.Shape, groups: []Few) void {
+    const before = groups[0].before;
+    const counts = groups[0].counts[before..][0..n];
+    const used = spans.pagesOf(counts[n - 1]);
+    for (0..used) |at| for (groups) |*few| {
+        const queries = few.group.queries[before..][0..n];
+        spans.scorePage(n, shape, &few.pages[at], at, queries, few.weights[0..n]);
+    };
+    for (groups) |*few| {
+        spans.weigh(n, &few.pages, counts, few.group.states[before..][0..n], few.weights[0..n]);
+    }
+    for (0..used) |at| for (groups) |*few| {
+        const states = few.group.states[before..][0..n];
+        spans.addPages(n, shape, &few.pages, at, at + 1, counts, states, few.weights[0..n]);
+    };
+}
+
+fn setPartials(group: *Group, span: usize) void {
+    for (0..group.tile.rows) |r| for (0..group.size) |g| {
+        group.states[r * group.size + g] =
+            group.plan.partial(group.tile.first + r, group.head * group.size + g, span);
+    };
 }
 
 /// All spans of a tile for one kv head, to the output.

@@ -121,6 +121,8 @@ function oracle(shape: Shape, length: number, seed: number, row: number): Float3
 const shapes: Shape[] = [
   { heads: 8, kvHeads: 2, headDim: 32, type: KvType.f16 },
   { heads: 9, kvHeads: 3, headDim: 20, type: KvType.f16 },
+  // So many kv heads that a unit of a decode step takes several.
+  { heads: 44, kvHeads: 22, headDim: 16, type: KvType.f16 },
   { heads: 8, kvHeads: 1, headDim: 48, type: KvType.i8 },
   { heads: 2, kvHeads: 2, headDim: 100, type: KvType.i8 },
 ];
