@@ -54,7 +54,7 @@ async function answer(
   const call = new RequestCall(server, context);
   let response: Response;
   try {
-    if (server.activity.draining) throw shuttingDown();
+    if (server.activity.draining && !route.whileDraining) throw shuttingDown();
     checkOrigin(server.settings, request);
     if (!route.public) checkKey(server.settings, request);
     if (check) call.body = await readBody(server, route, check, request);

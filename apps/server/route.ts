@@ -14,6 +14,8 @@ export interface Route {
   readonly tag: string;
   /** Needs no API key. */
   readonly public?: boolean;
+  /** Is answered also while the server finishes its last answers. */
+  readonly whileDraining?: boolean;
   /** Schema of the JSON body; none: the body is not read. */
   readonly body?: TObject;
   /** The body may be left out. */

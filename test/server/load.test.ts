@@ -130,7 +130,7 @@ test("a stream that waits long sends pings", async () => {
 });
 
 test("a server that stops finishes what it has begun, and takes nothing new", async () => {
-  const server = await testServer();
+  const server = await testServer({ metrics: true });
   const url = `${server.url}/v1/completions`;
   const body = JSON.stringify({ ...endless, stream: true });
   const stream = await fetch(url, { method: "POST", body });
@@ -138,7 +138,14 @@ test("a server that stops finishes what it has begun, and takes nothing new", as
   const late = await post(url, { prompt: "Once", max_tokens: 1 });
   expect(late.status).toBe(503);
   expect(late.json.error.type).toBe("unavailable_error");
-  expect((await fetch(`${server.url}/health`)).status).toBe(503);
+  for (const [path, status] of [
+    ["/health", 503],
+    ["/health/ready", 503],
+    ["/health/live", 200],
+    ["/metrics", 200],
+  ] as const) {
+    expect([path, (await fetch(server.url + path)).status]).toEqual([path, status]);
+  }
   expect((await stream.text()).trimEnd()).toEndWith("data: [DONE]");
   await stopped;
 });

@@ -29,6 +29,7 @@ export const introspectionRoutes: RouteFactory = (): Route[] => {
       paths: ["/metrics"],
       tag: "llama.cpp",
       summary: "Prometheus metrics",
+      whileDraining: true,
       async handle({ server }) {
         if (!server.settings.metrics) throw off("metrics", "with --metrics");
         const ready = server.slots.filter((slot) => slot.ready);

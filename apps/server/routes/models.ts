@@ -26,6 +26,7 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     tag: "probes",
     summary: "200 while the process answers, whatever the model does",
     public: true,
+    whileDraining: true,
     handle: () => Response.json({ status: "ok" }),
   }),
   bare({
