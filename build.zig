@@ -19,7 +19,7 @@ const isas = [_]Isa{
     } } },
     .{ .name = "avx512", .arch = .x86_64, .features = .{ .x86 = .{
         .model = &std.Target.x86.cpu.x86_64_v4,
-        .add = &.{ .bmi2, .f16c, .fma, .avx512vnni, .avx512vbmi, .avx512vbmi2 },
+        .add = &.{ .bmi2, .f16c, .fma, .avx512vnni, .avx512vbmi, .avx512vbmi2, .gfni },
     } } },
     .{ .name = "generic", .arch = .aarch64, .features = .{ .arm = &.{} } },
     .{ .name = "neon", .arch = .aarch64, .features = .{ .arm = &.{ .dotprod, .fullfp16 } } },

@@ -26,6 +26,26 @@ fn has86(comptime feature: std.Target.x86.Feature) bool {
 /// True where `vpermb` and `vpermi2b` exist.
 pub const has_byte_permute = builtin.cpu.arch == .x86_64 and kind == .vnni and has86(.avx512vbmi);
 
+/// True where any eight sums of a byte's bits are one instruction.
+const has_affine = has_byte_permute and has86(.gfni);
+
+extern fn @"llvm.x86.vgf2p8affineqb.512"(Codes, Codes, u8) Codes;
+
+/// Bits `first` and first + 1 of every byte.
+pub inline fn twoBits(bytes: Codes, comptime first: u3) Codes {
+    if (has_affine and first != 0) {
+        // Byte 7 - i of the matrix says which bits make bit i of the result.
+        const one: u64 = 1;
+        const matrix = one << (56 + @as(u6, first)) | one << (48 + @as(u6, first) + 1);
+        const all: @Vector(8, u64) = @splat(matrix);
+        return @"llvm.x86.vgf2p8affineqb.512"(bytes, @bitCast(all), 0);
+    }
+    // Words are shifted: bits that cross into a byte are masked away.
+    const words: @Vector(16, u32) = @bitCast(bytes);
+    const moved: Codes = @bitCast(words >> @as(@Vector(16, u5), @splat(first)));
+    return moved & @as(Codes, @splat(3));
+}
+
 /// Running sums of 16 rows for one token.
 pub const Acc = switch (kind) {
     .vnni => @Vector(16, i32),

@@ -36,16 +36,21 @@ pub fn multiply(
     var row: u32 = 0;
     while (row < rows) {
         const left = rows - row;
+        // Tiles of equal height rather than a low one at the end.
+        const count = if (left < 3 * tile_tokens)
+            (left - 1) / ((left - 1) / tile_tokens + 1) + 1
+        else
+            tile_tokens;
         const from = x + @as(u64, row) * stride;
         inline for (1..tile_tokens + 1) |tokens| {
-            if (@min(left, tile_tokens) == tokens) {
+            if (count == tokens) {
                 comptime var b = 0;
                 inline while (b < blocks) : (b += tile_blocks) {
                     tile(b, tokens, codes, steps, from, stride, sums + row, accumulate);
                 }
             }
         }
-        row += @min(left, tile_tokens);
+        row += count;
     }
 }
 

@@ -15,19 +15,12 @@ pub fn encode(codes: [planes]dot.Codes) dot.Codes {
 
 /// Codes of the block's four groups of 4 columns.
 pub inline fn decode(bytes: dot.Codes) [planes]dot.Codes {
-    const mask: dot.Codes = @splat(3);
     return .{
-        bytes & mask,
-        shift(bytes, 2) & mask,
-        shift(bytes, 4) & mask,
-        shift(bytes, 6) & mask,
+        dot.twoBits(bytes, 0),
+        dot.twoBits(bytes, 2),
+        dot.twoBits(bytes, 4),
+        dot.twoBits(bytes, 6),
     };
-}
-
-/// Shifts 32-bit words: bits that cross into a byte are masked away by the caller.
-inline fn shift(bytes: dot.Codes, comptime bits: u5) dot.Codes {
-    const words: @Vector(16, u32) = @bitCast(bytes);
-    return @bitCast(words >> @as(@Vector(16, u5), @splat(bits)));
 }
 
 /// Codes times a power of 4, which are cheaper: plane i is scaled by 1 << (2 * i).

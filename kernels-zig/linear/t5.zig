@@ -53,15 +53,14 @@ inline fn split(bytes: dot.Codes) Split {
 pub inline fn decode(bytes: dot.Codes) [planes]dot.Codes {
     if (dot.has_byte_permute) {
         const parts = split(bytes);
-        const mask: dot.Codes = @splat(3);
         const four = parts.packed4;
         return .{
-            four & mask,
-            shift(four, 2) & mask,
-            shift(four, 4) & mask,
-            shift(four, 6) & mask,
+            dot.twoBits(four, 0),
+            dot.twoBits(four, 2),
+            dot.twoBits(four, 4),
+            dot.twoBits(four, 6),
             // 0, 84, 168: bits 6 and 7 are 00, 01, 10.
-            shift(parts.top, 6) & mask,
+            dot.twoBits(parts.top, 6),
         };
     }
     var rest = bytes;
@@ -84,11 +83,6 @@ inline fn digit(rest: *dot.Codes, comptime unit: u8) dot.Codes {
     const code = above_one + above_two;
     rest.* -%= code *% one;
     return code;
-}
-
-inline fn shift(bytes: dot.Codes, comptime bits: u5) dot.Codes {
-    const words: @Vector(16, u32) = @bitCast(bytes);
-    return @bitCast(words >> @as(@Vector(16, u5), @splat(bits)));
 }
 
 /// Codes scaled by 1, 4, 16, 64 and 84, which are cheaper.

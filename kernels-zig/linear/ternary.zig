@@ -17,11 +17,10 @@ const direct_rows = switch (dot.kind) {
     .vnni => 12,
     else => 8,
 };
-/// Rows of x that are multiplied together there.
-const tile_rows = switch (dot.kind) {
-    .vnni => 12,
-    else => 4,
-};
+/// Rows of x that are multiplied together there with one block of weights.
+const tile_rows = 4;
+/// Whether more rows are multiplied with two blocks at once.
+const has_pairs = dot.kind == .vnni;
 /// How far ahead weights are asked for. Where the core's own window of instructions is full of
 /// products it sees too few loads ahead to fill the memory's pipeline.
 const prefetch_bytes = 8 << 10;
@@ -214,16 +213,76 @@ pub fn Ternary(comptime layout: type) type {
         /// Few rows: each block's weights are read once, decoded in registers.
         fn direct(part: Part) void {
             const gates: u32 = if (part.a.gate != 0) 2 else 1;
+            var sums: [direct_rows][2]dot.Total = undefined;
             var block: u32 = 0;
-            while (block < part.blocks) : (block += gates) {
-                var sums: [direct_rows][2]dot.Total = undefined;
-                for (0..gates) |g| {
+            while (block < part.blocks) {
+                const paired = has_pairs and part.rows > tile_rows and block + 2 <= part.blocks;
+                const blocks = if (paired) 2 else gates;
+                if (paired) pair(part, block, &sums) else for (0..blocks) |g| {
                     const w = weights(part, block + @as(u32, @intCast(g)));
                     var row: u32 = 0;
                     while (row < part.rows) row += someRows(part, w, row, g, &sums);
                 }
-                for (0..part.rows) |r| part.finish(block, @intCast(r), sums[r]);
+                for (0..part.rows) |r| {
+                    const row: u32 = @intCast(r);
+                    part.finish(block, row, sums[r]);
+                    if (blocks > gates) part.finish(block + 1, row, .{ sums[r][1], sums[r][1] });
+                }
+                block += blocks;
             }
+        }
+
+        /// Sums of two blocks for all rows: activations are loaded once for both.
+        fn pair(part: Part, block: u32, sums: *[direct_rows][2]dot.Total) void {
+            const w = [2][*]const u8{ weights(part, block), weights(part, block + 1) };
+            inline for (tile_rows + 1..direct_rows + 1) |rows| {
+                if (part.rows == rows) pairDot(rows, w, part, sums[0..rows]);
+            }
+        }
+
+        fn pairDot(
+            comptime rows: u32,
+            w: [2][*]const u8,
+            part: Part,
+            sums: *[rows][2]dot.Total,
+        ) void {
+            @setEvalBranchQuota(10000);
+            const x = part.activations(0);
+            const stride = part.a.x_stride;
+            const steps = (part.a.k + 3) / 4;
+            const blocks = steps / planes;
+            var accs: [rows][2]dot.Acc = @splat(@splat(dot.zero()));
+            // Decoded one block ahead: products that waited for it would fill the core's window.
+            var next = decodePair(w, 0);
+            for (0..blocks) |kb| {
+                const codes = next;
+                next = decodePair(w, @min(kb + 1, blocks - 1));
+                const from = x + kb * layout.columns;
+                inline for (0..planes) |i| {
+                    inline for (0..rows) |r| {
+                        const four = dot.load(from + r * stride + i * 4);
+                        inline for (0..2) |b| {
+                            accs[r][b] = dot.step(accs[r][b], codes[b][i], four);
+                        }
+                    }
+                }
+            }
+            inline for (0..2) |b| {
+                var rest: [rows]dot.Total = @splat(@splat(0));
+                const left = steps % planes;
+                if (left != 0) piece(rows, w[b], x, stride, blocks, 0, left, &rest);
+                inline for (0..rows) |r| sums[r][b] = dot.total(accs[r][b]) + rest[r];
+            }
+        }
+
+        inline fn decodePair(w: [2][*]const u8, kb: usize) [2][planes]dot.Codes {
+            var codes: [2][planes]dot.Codes = undefined;
+            inline for (0..2) |b| {
+                const at = w[b] + kb * block_bytes;
+                @prefetch(at + prefetch_bytes, .{ .locality = 2 });
+                codes[b] = layout.decode(at[0..block_bytes].*);
+            }
+            return codes;
         }
 
         /// Sums of a block for the next rows, as many as a tile holds; returns how many.
@@ -305,16 +364,24 @@ pub fn Ternary(comptime layout: type) type {
             };
             var accs: [turns][rows][split]dot.Acc = @splat(@splat(@splat(dot.zero())));
             var kb: u32 = 0;
+            // Decoded one block ahead where there are registers for it: products that waited for it
+            // would fill the core's window.
+            const early = dot.kind == .vnni;
+            var next: [turns][planes]dot.Codes = undefined;
+            if (early) inline for (0..turns) |turn| {
+                next[turn] = codesOf(scaled, w, @min(turn, blocks - 1));
+            };
             while (kb + turns <= blocks) : (kb += turns) {
                 inline for (0..turns) |turn| {
                     const at = kb + turn;
-                    const from = x + at * layout.columns;
-                    addBlock(scaled, rows, split, w + at * block_bytes, from, stride, &accs[turn]);
+                    const codes = if (early) next[turn] else codesOf(scaled, w, at);
+                    if (early) next[turn] = codesOf(scaled, w, @min(at + turns, blocks - 1));
+                    addBlock(rows, split, codes, x + at * layout.columns, stride, &accs[turn]);
                 }
             }
-            while (kb < blocks) : (kb += 1) {
-                const from = x + kb * layout.columns;
-                addBlock(scaled, rows, split, w + kb * block_bytes, from, stride, &accs[0]);
+            if (turns > 1 and kb < blocks) {
+                const codes = if (early) next[0] else codesOf(scaled, w, kb);
+                addBlock(rows, split, codes, x + kb * layout.columns, stride, &accs[0]);
             }
             inline for (0..turns) |turn| {
                 inline for (0..rows) |r| {
@@ -325,18 +392,21 @@ pub fn Ternary(comptime layout: type) type {
             }
         }
 
+        inline fn codesOf(comptime scaled: bool, w: [*]const u8, kb: usize) [planes]dot.Codes {
+            const at = w + kb * block_bytes;
+            @prefetch(at + prefetch_bytes, .{ .locality = 2 });
+            const bytes: dot.Codes = at[0..block_bytes].*;
+            return if (scaled) layout.decodeScaled(bytes) else layout.decode(bytes);
+        }
+
         inline fn addBlock(
-            comptime scaled: bool,
             comptime rows: u32,
             comptime split: u32,
-            w: [*]const u8,
+            codes: [planes]dot.Codes,
             x: [*]const i8,
             stride: u32,
             accs: *[rows][split]dot.Acc,
         ) void {
-            @prefetch(w + prefetch_bytes, .{ .locality = 2 });
-            const bytes: dot.Codes = w[0..block_bytes].*;
-            const codes = if (scaled) layout.decodeScaled(bytes) else layout.decode(bytes);
             inline for (0..planes) |i| {
                 inline for (0..rows) |r| {
                     const acc = &accs[r][i % split];
@@ -450,8 +520,10 @@ pub fn Ternary(comptime layout: type) type {
                     @prefetch(w + next + kb * block_bytes, .{ .locality = 2 });
                     const decoded = layout.decode(w[kb * block_bytes ..][0..block_bytes].*);
                     inline for (0..planes) |i| {
-                        const to = codes + (kb * planes + i) * panel.step_bytes + b * 64;
-                        to[0..64].* = decoded[i];
+                        const at_step = (kb * planes + i) * panel.step_bytes;
+                        // As a whole vector: bytes would be written in two halves.
+                        const to: *dot.Codes = @ptrCast(@alignCast(codes + at_step + b * 64));
+                        to.* = decoded[i];
                     }
                 }
             }

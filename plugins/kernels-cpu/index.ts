@@ -8,7 +8,10 @@ const needs: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
   x64: {
     generic: [],
     avx2: ["avx2", "fma", "f16c", "bmi2"],
-    avx512: ["avx2", "fma", "f16c", "bmi2", "avx512", "avx512vnni", "avx512vbmi", "avx512vbmi2"],
+    avx512: [
+      ...["avx2", "fma", "f16c", "bmi2", "gfni"],
+      ...["avx512", "avx512vnni", "avx512vbmi", "avx512vbmi2"],
+    ],
   },
   arm64: { generic: [], neon: ["neon", "dotprod", "fp16"] },
 };
