@@ -13,11 +13,19 @@ const whole = (least: number) => (text: string) => {
 const list = (least: number) => (text: string) =>
   text === "none" ? [] : text.split(",").map(whole(least));
 
+const positive = (text: string): number => {
+  const value = Number(text);
+  if (value > 0 && value <= 1e6) return value;
+  throw new InvalidArgumentError("A number above 0 is expected.");
+};
+
 const share = (text: string): number => {
   const value = Number(text);
   if (value >= 0 && value < 1) return value;
   throw new InvalidArgumentError("A number from 0 up to 1 is expected.");
 };
+
+const rates = (text: string): number[] => text.split(",").map(positive);
 
 const cacheType = (flag: string, what: string) =>
   new Option(`--cache-type-${flag} <type>`, what).choices(["f16", "q8_0"]).default("f16");
@@ -41,7 +49,8 @@ Examples:
   $ wrinklefree bench -m model.gguf --tape --time
   $ wrinklefree bench --shape moe-64x6 --prefill none --depth 0 --batch 1,8,64
   $ wrinklefree bench -m model.gguf --load
-  $ wrinklefree bench --url http://127.0.0.1:8080 --concurrency 1,8,16`,
+  $ wrinklefree bench --url http://127.0.0.1:8080 --concurrency 1,8,16
+  $ wrinklefree bench --url http://127.0.0.1:8080 --rate 0.5,1,2 --price 0.6 --svg load.svg`,
     )
     .action(async (options: BenchOptions) => {
       const { runBench } = await import("./run.ts");
@@ -97,6 +106,15 @@ function addServerOptions(command: Command): void {
     .option("--concurrency <list>", "with --url: streams at once", list(1), [1, 8, 16])
     .option("--prompt-tokens <n>", "with --url: prompt of each stream", whole(1), 128)
     .option("--max-tokens <n>", "with --url: tokens that each stream generates", whole(1), 64)
+    .option("--rate <list>", "with --url: requests a second that arrive at random times", rates)
+    .option("--duration <s>", "with --rate: seconds of arrivals", positive, 30)
+    .option("--deadline-ms <ms>", "with --rate: the first token of a good answer", positive, 2000)
+    .option("--gap-ms <ms>", "with --rate: its further tokens, on average", positive, 200)
+    .option(
+      "--price <n>",
+      "with --rate: the server's price an hour, for that of a million tokens",
+      positive,
+    )
     .option("--long-prompt <n>", "with --url: a prompt that arrives later; 0: none", whole(0), 3000)
     .option("--shared-prefix <n>", "with --url: tokens two prompts share; 0: none", whole(0), 1500);
 }

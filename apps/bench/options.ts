@@ -32,4 +32,9 @@ export interface BenchOptions {
   readonly maxTokens: number;
   readonly longPrompt: number;
   readonly sharedPrefix: number;
+  readonly rate?: number[];
+  readonly duration: number;
+  readonly deadlineMs: number;
+  readonly gapMs: number;
+  readonly price?: number;
 }

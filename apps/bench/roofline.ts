@@ -1,6 +1,7 @@
 // Draws the roofline of a run: speed over arithmetic intensity, under what the machine allows.
 import type { Measurement } from "./measure.ts";
 import { type BenchReport, testName } from "./report.ts";
+import { curve, label, line, logPlace, svgDocument } from "./svg.ts";
 
 const size = { width: 760, height: 460, left: 70, right: 190, top: 40, bottom: 60 };
 /** GMAC/s per decade of the vertical axis; multiply-adds per byte of the horizontal one. */
@@ -19,15 +20,13 @@ export function roofline(
   const { read_gbps: gbps, int8_gmacs: peak } = report.machine;
   const ridge = peak / gbps;
   const roof = [
-    [axes.x[0], gbps * axes.x[0]],
-    [ridge, peak],
-    [axes.x[1], peak],
-  ]
-    .map(([x, y]) => `${px(x as number)},${py(y as number)}`)
-    .join(" ");
+    [px(axes.x[0]), py(gbps * axes.x[0])],
+    [px(ridge), py(peak)],
+    [px(axes.x[1]), py(peak)],
+  ] as const;
   const parts = [
     ...grid(),
-    `<polyline points="${roof}" fill="none" stroke="#333" stroke-width="2"/>`,
+    curve(roof, "#333"),
     label(px(ridge) + 8, py(peak) - 8, `int8 peak ${peak.toFixed(0)} GMAC/s`),
     label(px(axes.x[0]) + 8, py(gbps * 1.4) - 14, `read ${gbps.toFixed(1)} GB/s`),
     ...points(results),
@@ -35,13 +34,7 @@ export function roofline(
     label(size.left + 120, size.height - 14, "int8 multiply-adds per byte read"),
     `<text transform="translate(18,300) rotate(-90)" font-size="12">GMAC/s</text>`,
   ];
-  const box = `viewBox="0 0 ${size.width} ${size.height}"`;
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" ${box} font-family="sans-serif" font-size="12">`,
-    `<rect width="${size.width}" height="${size.height}" fill="white"/>`,
-    ...parts,
-    "</svg>\n",
-  ].join("\n");
+  return svgDocument(size.width, size.height, parts);
 }
 
 function points(results: readonly Measurement[]): string[] {
@@ -73,27 +66,12 @@ function grid(): string[] {
   return lines;
 }
 
-function line(x1: number, y1: number, x2: number, y2: number): string {
-  return `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" stroke="#ddd"/>`;
-}
-
-function label(x: number, y: number, text: string, fontSize = 12): string {
-  const plain = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-  return `<text x="${x}" y="${y}" font-size="${fontSize}">${plain}</text>`;
-}
-
 function px(value: number): number {
   const [low, high] = axes.x;
-  return place(value, low, high, size.left, size.width - size.right);
+  return logPlace(value, low, high, size.left, size.width - size.right);
 }
 
 function py(value: number): number {
   const [low, high] = axes.y;
-  return place(value, low, high, size.height - size.bottom, size.top);
-}
-
-/** Position of a value on a logarithmic axis, kept within it; to a tenth of a pixel. */
-function place(value: number, low: number, high: number, from: number, to: number): number {
-  const share = Math.log(value / low) / Math.log(high / low);
-  return Math.round(10 * (from + Math.min(1, Math.max(0, share)) * (to - from))) / 10;
+  return logPlace(value, low, high, size.height - size.bottom, size.top);
 }

@@ -1,9 +1,13 @@
 // Runs `wrinklefree bench --url`: load on a server, its figures as a table or JSON.
+import { renameSync, writeFileSync } from "node:fs";
 import { WrinkleFreeError } from "../../../core/index.ts";
+import { loadPlot } from "./load-plot.ts";
+import { type OpenLoopResult, openLoop, pricePerMillion } from "./open-loop.ts";
 import { Prompts } from "./prompts.ts";
 import { longPrompt, sharedPrefix, sideBySide } from "./scenarios.ts";
-import type { Percentiles, StreamStatistics } from "./statistics.ts";
+import type { StreamStatistics } from "./statistics.ts";
 import { authorization, type Server } from "./stream.ts";
+import { failures, loadHead, openLoopHead, openLoopRow, pair, row } from "./table.ts";
 
 export interface LoadTestOptions {
   readonly url: string;
@@ -14,6 +18,14 @@ export interface LoadTestOptions {
   readonly longPrompt: number;
   readonly sharedPrefix: number;
   readonly json?: boolean;
+  /** Open loop: requests a second. */
+  readonly rate?: readonly number[];
+  readonly duration: number;
+  readonly deadlineMs: number;
+  readonly gapMs: number;
+  /** Of the server, an hour, in any currency. */
+  readonly price?: number;
+  readonly svg?: string;
 }
 
 /** Throws `unavailable` where nothing answers, or no stream of a round ends well. */
@@ -22,9 +34,10 @@ export async function runLoadTest(options: LoadTestOptions): Promise<void> {
   const say = options.json ? (): void => {} : console.log;
   say(`${server.url}: ${server.model ?? "unnamed model"}\n`);
   const prompts = await Prompts.calibrate(server, Math.floor(Math.random() * 2 ** 24));
+  if (options.rate !== undefined) return runOpenLoop(server, prompts, options, options.rate);
   const tokens = { prompt: options.promptTokens, generate: options.maxTokens };
   const load: ({ concurrency: number } & StreamStatistics)[] = [];
-  say("streams  tokens/s   decode  TTFT p50      p99  gap p50      p99   (ms)");
+  say(loadHead);
   for (const concurrency of options.concurrency) {
     const { statistics, errors } = await sideBySide(server, prompts, concurrency, tokens);
     if (statistics.failed === concurrency) {
@@ -57,6 +70,46 @@ export async function runLoadTest(options: LoadTestOptions): Promise<void> {
   console.log(JSON.stringify({ server: { url, model: model ?? null }, load, ...rest }));
 }
 
+async function runOpenLoop(
+  server: Server,
+  prompts: Prompts,
+  options: LoadTestOptions,
+  rates: readonly number[],
+): Promise<void> {
+  const say = options.json ? (): void => {} : console.log;
+  const { promptTokens, maxTokens, deadlineMs, gapMs, duration, price } = options;
+  const results: (OpenLoopResult & { price_per_million_tokens?: number | null })[] = [];
+  say(openLoopHead);
+  for (const rate of rates) {
+    const plan = { rate, seconds: duration, promptTokens, maxTokens, deadlineMs, gapMs, seed: 1 };
+    const { result, errors } = await openLoop(server, prompts, plan);
+    if (result.requests > 0 && result.failed === result.requests) {
+      throw new WrinkleFreeError("unavailable", `every request failed: ${errors[0]}`, {
+        flag: "--rate",
+      });
+    }
+    const perMillion =
+      price === undefined ? undefined : pricePerMillion(price, result.tokens, result.seconds);
+    results.push({
+      ...result,
+      ...(price !== undefined && { price_per_million_tokens: perMillion }),
+    });
+    say(`${openLoopRow(result, perMillion)}${failures(errors)}`);
+  }
+  if (options.svg !== undefined) {
+    const title = `${server.model ?? server.url}: ${promptTokens} + ${maxTokens} tokens a request`;
+    writeFileSync(`${options.svg}.part`, loadPlot(results, deadlineMs, title));
+    renameSync(`${options.svg}.part`, options.svg);
+  }
+  if (!options.json) return;
+  const { url, model } = server;
+  const plan = {
+    ...{ duration, promptTokens, maxTokens, deadlineMs, gapMs },
+    price: price ?? null,
+  };
+  console.log(JSON.stringify({ server: { url, model: model ?? null }, plan, open_loop: results }));
+}
+
 async function connect(options: LoadTestOptions): Promise<Server> {
   const url = options.url.replace(/\/+$/, "").replace(/\/v1$/, "");
   const server = { url, apiKey: options.apiKey };
@@ -71,26 +124,4 @@ async function connect(options: LoadTestOptions): Promise<Server> {
   );
   const body = (await reply.json().catch(() => ({}))) as { data?: { id?: string }[] };
   return { ...server, model: body.data?.[0]?.id };
-}
-
-function row(concurrency: number, statistics: StreamStatistics): string {
-  const { tokens_per_s, decode_tokens_per_s, ttft_ms, inter_token_ms } = statistics;
-  const columns = [
-    String(concurrency).padStart(7),
-    tokens_per_s.toFixed(1).padStart(9),
-    decode_tokens_per_s.toFixed(1).padStart(8),
-    ttft_ms.p50.toFixed(0).padStart(9),
-    ttft_ms.p99.toFixed(0).padStart(8),
-    inter_token_ms.p50.toFixed(1).padStart(8),
-    inter_token_ms.p99.toFixed(1).padStart(8),
-  ];
-  return columns.join(" ");
-}
-
-function pair({ p50, p99 }: Percentiles): string {
-  return `p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`;
-}
-
-function failures(errors: readonly string[]): string {
-  return errors.length === 0 ? "" : `  ${errors.length} failed: ${errors[0]}`;
 }

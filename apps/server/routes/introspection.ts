@@ -169,6 +169,7 @@ function engineFamilies(stats: Totals, rates: Rates, { observer }: ServerState):
       "Prompt tokens from the cache.",
       ratio(stats.cachedTokens, prompts),
     ),
+    gauge("process_resident_memory_bytes", "Memory of this process.", process.memoryUsage.rss()),
   ];
 }
 
