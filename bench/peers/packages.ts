@@ -14,17 +14,23 @@ export function startNodeLlamaCpp(
   threads: number,
   contextLength: number,
 ): Promise<Peer> {
+  const { folder, version } = nodeLlamaCpp();
+  const args = [folder, model, String(threads), String(contextLength)];
+  return ProcessPeer.start(`node-llama-cpp ${version}`, "node", [
+    join(here, "node-llama-cpp.mjs"),
+    ...args,
+  ]);
+}
+
+/** The folder that node-llama-cpp is installed in; installs it first where it is not there. */
+export function nodeLlamaCpp(): { readonly folder: string; readonly version: string } {
   const version = versions.nodeLlamaCpp;
   const folder = installed(`node-llama-cpp-${version}`, (target) => {
     writeFileSync(join(target, "package.json"), '{ "private": true }\n');
     const options = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", target];
     run("npm", ["install", ...options, `node-llama-cpp@${version}`]);
   });
-  const args = [folder, model, String(threads), String(contextLength)];
-  return ProcessPeer.start(`node-llama-cpp ${version}`, "node", [
-    join(here, "node-llama-cpp.mjs"),
-    ...args,
-  ]);
+  return { folder, version };
 }
 
 /** litespark-inference's runtime without PyTorch, on random weights of a shape. */
