@@ -23,6 +23,7 @@ export function preTokenizerName(tokenizer: Json): string | undefined {
   }
   if (steps.some((step) => step.type === "Punctuation") && pattern === "[0-9][0-9][0-9]")
     return "falcon";
+  if (pattern === "\\p{N}{1,3}" && byteLevel && byteLevel.useRegex !== false) return "minicpm5";
   if (patterns.length > 0 || !byteLevel) return undefined;
   if (digits?.individual && byteLevel.useRegex !== false) return "smollm";
   return steps.length === 1 && byteLevel.useRegex !== false ? "gpt-2" : undefined;

@@ -1,6 +1,5 @@
 // Tokenizers from tokenizer.json: our own byte-level BPE where it fits, else the library's model.
 import { Tokenizer as Library } from "@huggingface/tokenizers";
-import { WrinkleFreeError } from "../errors.ts";
 import type { AddedToken } from "./added-tokens.ts";
 import { bytesOfAlphabet, byteToCode } from "./byte-level.ts";
 import { endTokensByName } from "./end-tokens.ts";
@@ -21,9 +20,6 @@ const encoder = new TextEncoder();
 export function libraryParts(tokenizer: unknown, config: Json, useOwn = true): TokenizerParts {
   const json = record(tokenizer, "tokenizer.json");
   const model = record(json.model, 'tokenizer.json: "model"');
-  if (model.type === "Unigram" && model.byte_fallback === true) {
-    throw new WrinkleFreeError("unsupported", "tokenizer.json: Unigram with byte fallback");
-  }
   checkTokenizerJson(json, model);
   const own = useOwn ? jsonBytePair(json, model) : undefined;
   // Beside our own model, the library only reads the rest: added tokens and the post-processor.
@@ -47,7 +43,7 @@ export function libraryParts(tokenizer: unknown, config: Json, useOwn = true): T
   if (eos !== undefined) ends.add(eos);
   if (prefix.length === 0 && config.add_bos_token === true && bos !== undefined) prefix.push(bos);
   return {
-    model: own ?? new LibraryModel(library, alphabet),
+    model: own ?? new LibraryModel(library, alphabet, fallsBack(model)),
     added: tokens,
     prefix,
     suffix,
@@ -62,15 +58,27 @@ function construct(json: Json, config: Json): Library {
   return reading(() => new Library({ added_tokens: [], ...json }, config));
 }
 
+/** The library itself knows byte fallback for BPE only. */
+function fallsBack(model: Json): boolean {
+  return model.type === "Unigram" && model.byte_fallback === true;
+}
+
 class LibraryModel implements TokenizerModel {
   readonly size: number;
   readonly #library: Library;
   readonly #alphabet: Alphabet;
+  /** Tokens "<0x00>" to "<0xFF>" for text that no other token holds; undefined unless all are there. */
+  readonly #bytes: readonly number[] | undefined;
 
-  constructor(library: Library, alphabet: Alphabet) {
+  /** `fallback`: text that no token holds becomes the tokens of its bytes, which the library leaves out. */
+  constructor(library: Library, alphabet: Alphabet, fallback: boolean) {
     this.#library = library;
     this.#alphabet = alphabet;
     this.size = library.model?.vocab.length ?? 0;
+    if (!fallback) return;
+    const hex = (byte: number) => byte.toString(16).toUpperCase().padStart(2, "0");
+    const ids = Array.from({ length: 256 }, (_, byte) => library.token_to_id(`<0x${hex(byte)}>`));
+    if (ids.every((id) => id !== undefined)) this.#bytes = ids;
   }
 
   encode(text: string, first: boolean, out: number[]): void {
@@ -85,8 +93,10 @@ class LibraryModel implements TokenizerModel {
     const options = { section_index: first ? 0 : 1 };
     const words = library.pre_tokenizer?.(normal, options) ?? [normal];
     for (const piece of model(words)) {
-      const id = model.tokens_to_ids.get(piece) ?? model.unk_token_id;
-      if (id !== undefined) out.push(id);
+      const id = model.tokens_to_ids.get(piece);
+      if (id === undefined && this.#bytes) {
+        for (const byte of encoder.encode(piece)) out.push(this.#bytes[byte]!);
+      } else if ((id ?? model.unk_token_id) !== undefined) out.push(id ?? model.unk_token_id!);
     }
   }
 

@@ -31,6 +31,7 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   "llama-v3": llama3,
   llama3,
   falcon3: llama3,
+  falcon_e: llama3,
   "falcon-h1": llama3,
   lfm2: llama3,
   qwen2,
@@ -51,6 +52,7 @@ export const preTokenizers: Readonly<Record<string, PreTokenizer>> = {
   refact: digitsApart,
   exaone: digitsApart,
   falcon,
+  minicpm5: { patterns: ["\\p{N}{1,3}", gpt2], ignoreMerges: true },
 };
 
 /**
