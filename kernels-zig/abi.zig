@@ -268,7 +268,10 @@ pub const args = struct {
     /// head_top. `logits` f32 [logit_rows][logits_stride] (0: none) gets the exact logits of every row
     /// that may be among the top ones, and minus infinity elsewhere; `ids` u32 and `values` f32
     /// [logit_rows][top] (0: none) the top ones, descending, ties to the lower id; `counts` u32
-    /// [logit_rows] (0: none) how many rows were evaluated exactly. multiplier > 0.
+    /// [logit_rows] (0: none) how many rows were evaluated exactly. multiplier > 0. `masks` u64
+    /// [logit_rows] (0: none): address of a row's mask (0: all), u32 words whose bit i & 31 of word
+    /// i >> 5 tells whether token i may be among the top ones; where fewer than `top` may, the rest of
+    /// `ids` and `values` means nothing.
     pub const Head = extern struct {
         x: u64,
         weight: u64,
@@ -284,6 +287,7 @@ pub const args = struct {
         k: u32,
         top: u32,
         multiplier: f32,
+        masks: u64,
     };
     /// Measures the machine: format "read" sums `bytes` (>= 64 KiB) at `memory`, in units
     /// of 64 KiB each; format "int8" does `steps` rounds of dot products in each of 64 units

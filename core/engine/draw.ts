@@ -1,6 +1,5 @@
 // Draws a sequence's next token from its logits, all or only the largest ones of them.
 import { WrinkleFreeError } from "../errors.ts";
-import type { Constraint } from "../grammar/constraint.ts";
 import { logprobs } from "../sampling/chain.ts";
 import type { ScoredToken } from "./protocol.ts";
 import type { StepRunner } from "./runner.ts";
@@ -13,7 +12,9 @@ export function neededLogits(work: readonly Work[], limit: number): number | "al
   for (const { sequence, draft } of work) {
     const { request, chain, constraint } = sequence;
     if (request.embedding !== undefined) continue;
-    if (request.logprobs !== undefined || constraint) return "all";
+    if (request.logprobs !== undefined) return "all";
+    // What may follow a proposal is not known before it is taken.
+    if (constraint && draft.length > 0) return "all";
     if (request.promptLogprobs !== undefined && !sequence.promptDone) return "all";
     const needed = chain.neededLogits();
     if (needed === "all") return "all";
@@ -33,31 +34,31 @@ export function drawToken(
   row: number,
   top: number | "all",
 ): { readonly token: number; readonly score?: ScoredToken } {
-  const { request, chain, constraint } = sequence;
+  const { request, chain, problem } = sequence;
+  if (problem !== undefined) throw problem;
   if (top !== "all") {
     const { ids, logits } = runner.largest(row);
     if (!Number.isFinite(logits[0])) throw notFinite();
-    return { token: chain.sampleFrom(new Int32Array(ids), logits) };
+    const count = sequence.allowed === undefined ? top : Math.min(top, bitsOf(sequence.allowed));
+    return { token: chain.sampleFrom(new Int32Array(ids), logits, count) };
   }
   const logits = runner.logits(row);
-  const token = chain.sample(logits, constraint && allowedTokens(constraint, runner.vocabulary));
+  sequence.maskNext(runner.vocabulary);
+  const token = chain.sample(logits, sequence.allowed);
   if (!Number.isFinite(logits[token])) throw notFinite();
   return request.logprobs === undefined
     ? { token }
     : { token, score: score(sequence, logits, token) };
 }
 
-let mask = new Uint32Array(0);
-
-/** The tokens that the constraint allows now; undefined where all are. */
-function allowedTokens(constraint: Constraint, vocabulary: number): Uint32Array | undefined {
-  const words = Math.ceil(vocabulary / 32);
-  if (mask.length !== words) mask = new Uint32Array(words);
-  if (!constraint.mask(mask)) return undefined;
-  if (mask.some((word) => word !== 0)) return mask;
-  throw new WrinkleFreeError("bad_request", "the constraint allows no token at this place", {
-    field: "constraint",
-  });
+function bitsOf(mask: Uint32Array): number {
+  let count = 0;
+  for (let word of mask) {
+    word -= (word >>> 1) & 0x55555555;
+    word = (word & 0x33333333) + ((word >>> 2) & 0x33333333);
+    count += (((word + (word >>> 4)) & 0x0f0f0f0f) * 0x01010101) >>> 24;
+  }
+  return count;
 }
 
 function score(sequence: Sequence, logits: Float32Array, token: number): ScoredToken {

@@ -184,7 +184,7 @@ export class Engine {
     if (work.length > 0) {
       this.#top = neededLogits(work, this.#runner.topLimit);
       const headRows = work.reduce((sum, item) => sum + (embeds(item) ? 0 : logitCount(item)), 0);
-      const sequences = work.map((item) => stepSequence(item));
+      const sequences = work.map((item) => stepSequence(item, this.#maskOf(item)));
       this.#runner.run({ sequences, headRows }, this.#top);
       this.#totals.steps++;
       const now = performance.now();
@@ -203,6 +203,20 @@ export class Engine {
     const events = this.#events;
     this.#events = [];
     return events;
+  }
+
+  /** What the largest logits of a sequence are taken from; undefined: all. */
+  #maskOf(item: Work): Uint32Array | undefined {
+    const { sequence } = item;
+    if (this.#top === "all" || !sequence.constraint || logitCount(item) === 0) return undefined;
+    try {
+      sequence.maskNext(this.#runner.vocabulary);
+      return sequence.allowed;
+    } catch (error) {
+      // It ends when its turn comes; the others' step goes on.
+      sequence.problem = error;
+      return undefined;
+    }
   }
 
   #expire(now: number): void {

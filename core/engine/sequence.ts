@@ -1,4 +1,5 @@
 // One sequence being served: its tokens, pages, sampler and clock.
+import { WrinkleFreeError } from "../errors.ts";
 import type { Constraint } from "../grammar/constraint.ts";
 import type { SamplerChain } from "../sampling/chain.ts";
 import type { PageNode } from "./pages.ts";
@@ -35,6 +36,11 @@ export class Sequence {
   draftTokens = 0;
   draftAccepted = 0;
   finished: FinishReason | undefined;
+  /** Tokens that the constraint lets come next, once maskNext was called; undefined: all. */
+  allowed: Uint32Array | undefined;
+  #mask: Uint32Array | undefined;
+  /** What went wrong with it before the step that it is part of. */
+  problem: unknown;
 
   constructor(
     request: GenerateRequest,
@@ -77,6 +83,17 @@ export class Sequence {
 
   get salt(): string {
     return this.request.cacheSalt ?? "";
+  }
+
+  /** Finds out which tokens may come next. Throws `bad_request` where the constraint allows none. */
+  maskNext(vocabulary: number): void {
+    if (!this.constraint) return;
+    this.#mask ??= new Uint32Array(Math.ceil(vocabulary / 32));
+    this.allowed = this.constraint.mask(this.#mask) ? this.#mask : undefined;
+    if (!this.allowed || this.allowed.some((word) => word !== 0)) return;
+    throw new WrinkleFreeError("bad_request", "the constraint allows no token at this place", {
+      field: "constraint",
+    });
   }
 
   timings(now: number): Timings {

@@ -30,7 +30,8 @@ export function wantedLogits(item: Work): readonly number[] {
   return Array.from({ length: total - first }, (_, i) => first + i);
 }
 
-export function stepSequence(item: Work): StepSequence {
+/** @param mask tokens that its largest logits are taken from; default: all */
+export function stepSequence(item: Work, mask?: Uint32Array): StepSequence {
   const { sequence, rows, draft } = item;
   const first = sequence.computed;
   return {
@@ -38,5 +39,6 @@ export function stepSequence(item: Work): StepSequence {
     position: first,
     pages: sequence.pages,
     logits: wantedLogits(item),
+    ...(mask && { mask }),
   };
 }

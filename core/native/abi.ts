@@ -247,7 +247,7 @@ export const layouts = {
     },
   },
   Head: {
-    size: 88,
+    size: 96,
     fields: {
       x: { offset: 0, bytes: 8, type: "u64" },
       weight: { offset: 8, bytes: 8, type: "u64" },
@@ -263,6 +263,7 @@ export const layouts = {
       k: { offset: 76, bytes: 4, type: "u32" },
       top: { offset: 80, bytes: 4, type: "u32" },
       multiplier: { offset: 84, bytes: 4, type: "f32" },
+      masks: { offset: 88, bytes: 8, type: "u64" },
     },
   },
   Probe: {

@@ -2,7 +2,7 @@
 import { assert } from "../errors.ts";
 import { layouts } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
-import { dataView, floatView, u32View } from "../native/memory.ts";
+import { addressOf, dataView, floatView, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
 import type { ExpertUse } from "../plugin/routing.ts";
 import { NativeArena } from "./arena.ts";
@@ -30,6 +30,11 @@ export interface StepSequence {
   readonly pages: readonly number[];
   /** Rows (from the sequence's first in this step) whose logits are wanted, ascending. */
   readonly logits: readonly number[];
+  /**
+   * Tokens that may be among the largest logits of its rows: bit i & 31 of word i >> 5. Default: all.
+   * Must stay as it is until the step is done.
+   */
+  readonly mask?: Uint32Array;
 }
 
 /** Time one op took, summed over the steps that were timed. */
@@ -40,7 +45,6 @@ export interface OpTime {
 }
 
 const bytesOfTimes = 8;
-const topOffset = layouts.Op.fields.args.offset + layouts.Head.fields.top.offset;
 
 export class Tape {
   readonly vocabulary: number;
@@ -61,6 +65,8 @@ export class Tape {
   readonly #stepView: DataView;
   readonly #arrays: Readonly<Record<StepArray, Uint32Array>>;
   readonly #maxPages: number;
+  /** Addresses of the logit rows' masks. */
+  readonly #masks: DataView;
   readonly #logits: number;
   readonly #logitStride: number;
   readonly #hidden: { readonly address: number; readonly stride: number; readonly size: number };
@@ -98,9 +104,14 @@ export class Tape {
       segments: [...body, { first: screen.first, count: end - screen.first }],
       ids: arena + screen.ids.offset,
       values: arena + screen.values.offset,
-      tops: range(screen.first, end).map((i) => this.#opsAddress + i * layouts.Op.size + topOffset),
+      tops: range(screen.first, end).map((i) => this.#argument(i, "top")),
+      masks: range(screen.first, end).map((i) => this.#argument(i, "masks")),
     };
     this.#encodeOps(arena);
+    const masks = this.#memory.allocate(limits.maxLogitRows * 8);
+    this.#masks = dataView(masks, limits.maxLogitRows * 8);
+    for (const at of this.#screen?.masks ?? [])
+      dataView(at, 8).setBigUint64(0, BigInt(masks), true);
     this.#maxPages = Math.ceil(limits.contextLength / pagePositions);
     const sizes: Record<StepArray, number> = {
       tokens: limits.maxRows,
@@ -170,7 +181,10 @@ export class Tape {
     }
   }
 
-  /** The largest logits of the i-th wanted row, descending, ties to the lower id. */
+  /**
+   * The largest logits of the i-th wanted row that its mask lets through, descending, ties to the
+   * lower id. Where it lets fewer through, the rest means nothing.
+   */
   largest(index: number): { readonly ids: Uint32Array; readonly logits: Float32Array } {
     const screen = this.#screen;
     assert(screen && this.#top > 0, "the last step was run for its largest logits");
@@ -222,6 +236,12 @@ export class Tape {
     this.#memory[Symbol.dispose]();
   }
 
+  /** Address of an argument of a head's op. */
+  #argument(op: number, name: "top" | "masks"): number {
+    const { size, fields } = layouts.Op;
+    return this.#opsAddress + op * size + fields.args.offset + layouts.Head.fields[name].offset;
+  }
+
   #segments(top: number | "all"): readonly Segment[] {
     this.#top = top === "all" ? 0 : top;
     if (top === "all") return this.#full;
@@ -260,7 +280,11 @@ export class Tape {
       assert(logitRows + sequence.logits.length <= maxLogitRows, "logit rows within limits");
       arrays.sequenceRows[s] = rows;
       arrays.pages.set(sequence.pages, s * this.#maxPages);
-      for (const row of sequence.logits) arrays.logitIndex[logitRows++] = rows + row;
+      const mask = sequence.mask === undefined ? 0n : BigInt(addressOf(sequence.mask));
+      for (const row of sequence.logits) {
+        this.#masks.setBigUint64(logitRows * 8, mask, true);
+        arrays.logitIndex[logitRows++] = rows + row;
+      }
       for (let i = 0; i < count; i++) {
         const token = sequence.tokens[i] as number;
         assert(token >= 0 && token < this.vocabulary, `token ${token} within the vocabulary`);
@@ -287,8 +311,9 @@ interface Screen {
   readonly segments: readonly Segment[];
   readonly ids: number;
   readonly values: number;
-  /** Addresses of the ops' `top` arguments. */
+  /** Addresses of the ops' `top` and `masks` arguments. */
   readonly tops: readonly number[];
+  readonly masks: readonly number[];
 }
 
 function range(from: number, to: number): number[] {

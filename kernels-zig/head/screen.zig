@@ -232,6 +232,12 @@ fn screenBlock(comptime rows: u32, a: *const Head, plane: Plane, block: u32, til
             estimate = @select(f32, absent, least, estimate);
             upper = @select(f32, absent, least, upper);
         }
+        if (maskOf(a, row)) |mask| {
+            const least = simd.splat(-std.math.inf(f32));
+            const open: @Vector(lanes, bool) = @bitCast(mask[block]);
+            estimate = @select(f32, open, estimate, least);
+            upper = @select(f32, open, upper, least);
+        }
         simd.store(work.upper + block * lanes, upper);
         const best = simd.largest(estimate);
         work.best[block] = best;
@@ -239,6 +245,13 @@ fn screenBlock(comptime rows: u32, a: *const Head, plane: Plane, block: u32, til
         work.best_row[block] = block * lanes + at;
         if (a.logits != 0) clear(a, row, block);
     }
+}
+
+/// Bits of the tokens that may be among the top ones of a logit row, 16 a block; null: all may.
+pub fn maskOf(a: *const Head, row: u32) ?[*]const u16 {
+    if (a.masks == 0) return null;
+    const address = @as([*]const u64, @ptrFromInt(a.masks))[row];
+    return if (address == 0) null else @ptrFromInt(address);
 }
 
 /// Minus infinity for logits that nobody will evaluate.

@@ -73,6 +73,8 @@ pub fn Exact(comptime layout: type) type {
             var ids: [max_top]u32 = undefined;
             var best: Best = .{ .values = values[0..a.top], .ids = ids[0..a.top] };
             for (0..blocks) |b| best.add(work.best[b], work.best_row[b]);
+            // A mask left too few blocks: all that it left stay.
+            if (best.values[a.top - 1] == none) return none;
             var least = std.math.inf(f32);
             for (best.ids) |id| least = @min(least, exact(a, row, id / 4 * 4)[id % 4]);
             // NaN: nothing can be said, all rows stay.
@@ -84,8 +86,9 @@ pub fn Exact(comptime layout: type) type {
             var count: u32 = 0;
             for (0..planes.rowBlocks(a.n)) |b| {
                 const upper = simd.load(work.upper + b * lanes);
-                // Not below, so that NaN stays.
-                const out = upper < bound;
+                // Not below, so that NaN stays; what a mask or the end left out does not.
+                const closed = upper == simd.splat(-std.math.inf(f32));
+                const out = @select(bool, closed, closed, upper < bound);
                 if (@reduce(.And, out)) continue;
                 const outs: [lanes]bool = out;
                 inline for (0..lanes / 4) |g| {
@@ -128,6 +131,7 @@ pub fn Exact(comptime layout: type) type {
         fn evaluate(a: *const Head, work: Work, row: u32, first: u32) void {
             const sums = exact(a, row, first);
             for (0..@min(float.run_rows, a.n - first)) |i| {
+                if (!isOpen(a, row, first + @as(u32, @intCast(i)))) continue;
                 const logit = if (a.multiplier == 1) sums[i] else sums[i] * a.multiplier;
                 work.upper[first + i] = logit;
                 if (a.logits == 0) continue;
@@ -136,6 +140,11 @@ pub fn Exact(comptime layout: type) type {
             }
         }
     };
+}
+
+fn isOpen(a: *const Head, row: u32, id: u32) bool {
+    const mask = screen.maskOf(a, row) orelse return true;
+    return mask[id / lanes] >> @intCast(id % lanes) & 1 != 0;
 }
 
 /// The top ones among the candidates.

@@ -246,6 +246,7 @@ struct wf_head {
     uint32_t k;
     uint32_t top;
     float multiplier;
+    uint64_t masks;
 };
 
 struct wf_probe {

@@ -61,7 +61,12 @@ export class Head implements Disposable {
   }
 
   /** The top ones of each row of x [rows][k], the sparse logits, and how many rows were evaluated. */
-  top(x: Float32Array, top: number, multiplier = 1) {
+  top(
+    x: Float32Array,
+    top: number,
+    multiplier = 1,
+    masks: readonly (Uint32Array | undefined)[] = [],
+  ) {
     const rows = x.length / this.#k;
     const screen = this.#native.find("head_screen")!;
     using work = this.#native.host.alloc(
@@ -74,7 +79,11 @@ export class Head implements Disposable {
     const names = ["prepare", "screen", "threshold", "rescore", "top"].map(
       (name) => `head_${name}`,
     );
+    const addresses = BigUint64Array.from({ length: rows }, (_, row) =>
+      masks[row] ? BigInt(addressOf(masks[row])) : 0n,
+    );
     this.#run(names, rows, {
+      masks: masks.length > 0 ? addressOf(addresses) : 0,
       x: addressOf(x),
       work: work.address,
       logits: addressOf(logits),

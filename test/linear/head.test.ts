@@ -155,3 +155,44 @@ for (const [isa, native] of natives) {
     }
   }, 60_000);
 }
+
+for (const [isa, native] of natives) {
+  test(`${isa}: with masks, the top ones of what they let through, each row its own`, () => {
+    const random = generator(77);
+    const [n, k, rows, top] = [3001, 128, 6, 20];
+    const weights = rounded(normals(n * k, random));
+    const x = hidden(weights, k, rows, 3, random);
+    const entry = native.find("linear", "bf16")!;
+    const pool = pools.get(isa)!;
+    const full = runLinear(native, pool, entry, { n, k, rows, weights, x });
+    using head = new Head(native, pool, "bf16", weights, k);
+    // Of every token, about one in 2, 30, 700; a single one; all; no mask.
+    const shares = [1 / 2, 1 / 30, 1 / 700, 0, 1, undefined];
+    const masks = shares.map((share) => {
+      if (share === undefined) return undefined;
+      const mask = new Uint32Array(Math.ceil(n / 32));
+      for (let id = 0; id < n; id++) {
+        if (random() < share || id === 2998) mask[id >> 5]! |= 1 << (id & 31);
+      }
+      return mask;
+    });
+    const masked = full.map((logit, i) => {
+      const [mask, id] = [masks[Math.floor(i / n)], i % n];
+      return mask === undefined || (mask[id >> 5]! >>> (id & 31)) & 1 ? logit : -Infinity;
+    });
+    const wanted = topOf(masked, n, top);
+    const got = head.top(x, top, 1, masks);
+    for (let row = 0; row < rows; row++) {
+      const values = wanted.values.subarray(row * top, (row + 1) * top);
+      const count = values.indexOf(-Infinity);
+      const end = row * top + (count < 0 ? top : count);
+      expect(end - row * top).toBeGreaterThan(0);
+      expect([...got.ids.subarray(row * top, end)]).toEqual([...wanted.ids.slice(row * top, end)]);
+      expect(bits(got.values.slice(row * top, end))).toEqual(
+        bits(wanted.values.slice(row * top, end)),
+      );
+    }
+    expect(got.counts[0]!).toBeLessThan(n);
+    expect(got.counts[3]!).toBe(4);
+  });
+}
