@@ -13,7 +13,7 @@ export type { TensorPlan } from "./gguf/encode.ts";
 export type { OwnFormat } from "./gguf/loader.ts";
 /** What convert writes files with. */
 export { ownFormatsKey } from "./gguf/loader.ts";
-export { GgufWriter, writeAll } from "./gguf/writer.ts";
+export { GgufWriter, writeAll, writeFailure } from "./gguf/writer.ts";
 export { llama3Factor } from "./models/rope.ts";
 
 export const standard: readonly Plugin[] = [

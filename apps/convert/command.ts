@@ -39,6 +39,7 @@ export function convertCommand(): Command {
     )
     .option("--share-experts", "with --fake-moe: one sub-norm for all experts")
     .option("--no-verify", "skip comparing the output with the source")
+    .option("--no-forward", "skip comparing the logits of 32 tokens on both")
     .option("--dry-run", "tell what would be written, and what would not fit")
     .option("--resume", "go on where an interrupted conversion stopped")
     .option("-t, --threads <n>", "threads (default: all)", positiveInteger)

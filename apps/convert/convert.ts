@@ -3,11 +3,12 @@ import { closeSync, existsSync, openSync, readdirSync, readSync, statSync } from
 import { join, resolve } from "node:path";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { GgufWriter } from "../../plugins/standard.ts";
+import { proveForward } from "./forward.ts";
 import type { ConvertOptions, ConvertReport } from "./options.ts";
 import { createRunner, type JobRunner, type Phase } from "./pool.ts";
 import { openSource, type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
 import { fingerprintOf, ResumeNote } from "./resume.ts";
-import { sourceWarnings } from "./warnings.ts";
+import { refuseWarmup, sourceWarnings } from "./warnings.ts";
 
 /**
  * Converts `options.source` to a GGUF file. Peak memory of a thread: six bytes a weight of the largest
@@ -26,6 +27,7 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
   const { progress: _progress, warn: _warn, signal, ...plain } = options;
   if (toCheckpoint(options)) return convertToCheckpoint(options, registry);
   using prepared = await prepare(plain, registry);
+  refuseWarmup(prepared.model, options);
   for (const text of sourceWarnings(prepared.model, options)) warn(text);
   const { tensors } = prepared;
   const report = { output: options.output, tensors: tensors.length, warnings };
@@ -55,10 +57,15 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
     if (totals.rounded > 0) {
       warn(`${prepared.format} stores scales as float16, which rounded ${totals.rounded} of them`);
     }
+    const forward =
+      options.forward && options.verify !== false
+        ? await proveForward(options, writer.temporary, writer.totalBytes, registry)
+        : {};
     writer.rename();
     note.remove();
     return {
       ...report,
+      ...forward,
       bytes: writer.totalBytes,
       ternaryWeights: countTernary(prepared),
       verifiedWeights: totals.verified,
@@ -85,6 +92,7 @@ async function convertToCheckpoint(
 ): Promise<ConvertReport> {
   const { writeCheckpoint } = await import("./checkpoint/output.ts");
   using model = await openSource(options, registry);
+  refuseWarmup(model, options);
   return await writeCheckpoint(options, registry, model);
 }
 

@@ -1,4 +1,6 @@
 // What convert can be asked to do, and what it reports.
+import type { LogitComparison } from "./forward.ts";
+
 export interface ConvertOptions {
   /** Model file, checkpoint folder or checkpoint file. */
   readonly source: string;
@@ -19,6 +21,8 @@ export interface ConvertOptions {
   readonly name?: string;
   /** Compare the output with the source, tensor by tensor (default true). */
   readonly verify?: boolean;
+  /** After that, compare logits of 32 tokens on both, where there is memory for it (default false). */
+  readonly forward?: boolean;
   /** Only tell what would be written. */
   readonly dryRun?: boolean;
   /** Go on with a conversion that was cut off. */
@@ -64,6 +68,9 @@ export interface ConvertReport {
   readonly ternaryWeights: number;
   readonly verifiedWeights: number;
   readonly sha256?: string;
+  /** With `forward`: how the output's logits compare with the source's, or why they were not. */
+  readonly logits?: LogitComparison;
+  readonly noLogits?: string;
   readonly seconds: number;
   readonly warnings: readonly string[];
 }

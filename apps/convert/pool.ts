@@ -94,7 +94,13 @@ class WorkerRunner implements JobRunner {
     const names = prepared.planned.map((tensor) => tensor.name);
     const offsets = new Map(names.map((name) => [name, writer.offsetOf(name)]));
     const start: WorkerRequest = {
-      start: { options, plugins, temporary: writer.temporary, offsets },
+      start: {
+        options,
+        plugins,
+        temporary: writer.temporary,
+        offsets,
+        totalBytes: writer.totalBytes,
+      },
     };
     for (let i = 0; i < threads; i++) {
       this.#workers.push(new Worker(new URL("./worker.ts", import.meta.url).href));

@@ -1,5 +1,6 @@
 // The note beside an unfinished output that tells a later run which tensors are whole.
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { writeFailure } from "../../plugins/standard.ts";
 
 interface Note {
   /** Digest of what is written from what: source files and the whole header. */
@@ -44,12 +45,16 @@ export class ResumeNote {
 
   save(): void {
     const note: Note = { fingerprint: this.#fingerprint, done: [...this.#done] };
-    writeFileSync(`${this.#path}.new`, JSON.stringify(note));
-    renameSync(`${this.#path}.new`, this.#path);
+    try {
+      writeFileSync(`${this.#path}.new`, JSON.stringify(note));
+      renameSync(`${this.#path}.new`, this.#path);
+    } catch (cause) {
+      throw writeFailure(this.#path, 1, cause);
+    }
   }
 
   remove(): void {
-    rmSync(this.#path, { force: true });
+    for (const path of [this.#path, `${this.#path}.new`]) rmSync(path, { force: true });
   }
 }
 

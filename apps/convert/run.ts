@@ -22,6 +22,7 @@ export interface RunOptions {
   readonly weightScale?: "direct" | "inverse";
   readonly naive?: boolean;
   readonly verify: boolean;
+  readonly forward: boolean;
   readonly dryRun?: boolean;
   readonly overwrite: boolean;
   readonly fakeMoe?: number;
@@ -68,6 +69,7 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
         weightScale: flags.weightScale,
         naive: flags.naive,
         verify: flags.verify,
+        forward: flags.forward,
         dryRun: flags.dryRun,
         overwrite: flags.overwrite,
         mixture: mixtureOf(flags),
@@ -115,6 +117,17 @@ function describe(report: ConvertReport, flags: RunOptions): string {
     report.verifiedWeights > 0
       ? `; ${report.verifiedWeights} ternary weights equal the source's`
       : "";
+  const { logits, noLogits } = report;
+  const forward = logits
+    ? `logits of ${logits.tokens} tokens: ${
+        logits.identical
+          ? "the source's, bit for bit"
+          : `cosine with the source's at least ${logits.smallestCosine.toFixed(6)}, ` +
+            `best token equal at ${logits.sameBest}`
+      }\n`
+    : noLogits
+      ? `logits not compared: ${noLogits}\n`
+      : "";
   const sum = report.sha256 ? `sha256 ${report.sha256}\n` : "";
-  return `${report.output}: ${size}, ${report.seconds.toFixed(1)} s${proof}\n${sum}`;
+  return `${report.output}: ${size}, ${report.seconds.toFixed(1)} s${proof}\n${forward}${sum}`;
 }

@@ -1,4 +1,5 @@
 // What about a source deserves a person's attention before it is converted.
+import { WrinkleFreeError } from "../../core/index.ts";
 import type { Model } from "../../core/model.ts";
 import type { ConvertOptions } from "./options.ts";
 
@@ -15,17 +16,29 @@ export function sourceWarnings(model: Model, options: ConvertOptions): string[] 
   }
   const implausible = implausibleScale(model);
   if (implausible) warnings.push(implausible);
-  const lambda = model.file.config?.quantization_lambda;
-  if (typeof lambda === "number" && lambda < 1) {
-    warnings.push(
-      `the checkpoint was saved during quantization warm-up (lambda ${lambda}): its weights are not ` +
-        "those of a ternary model yet",
-    );
-  }
   if (model.tokenizer === undefined) {
     warnings.push("no tokenizer beside the tensors: the output takes token ids only");
   }
   return warnings;
+}
+
+/**
+ * Throws `unsupported` for a checkpoint that was saved during quantization warm-up: at lambda below 1
+ * it ran on a mix of ternary and float weights. `naive` rounds it all the same.
+ */
+export function refuseWarmup(model: Model, options: ConvertOptions): void {
+  const lambda = model.file.config?.quantization_lambda;
+  if (typeof lambda !== "number" || lambda >= 1 || options.naive) return;
+  throw new WrinkleFreeError(
+    "unsupported",
+    `${model.path} was saved during quantization warm-up (lambda ${lambda}): its weights are not those ` +
+      "of a ternary model yet",
+    {
+      file: model.path,
+      field: "lambda",
+      hint: "Convert a checkpoint from after the warm-up, or add --naive to round this one.",
+    },
+  );
 }
 
 /** A weight_scale read in the wrong direction gives factors of tens to hundreds. */

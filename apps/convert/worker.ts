@@ -2,7 +2,7 @@
 import { openSync } from "node:fs";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
-import { writeAll } from "../../plugins/standard.ts";
+import { writeAll, writeFailure } from "../../plugins/standard.ts";
 import { createRegistry } from "../plugins.ts";
 import { Encoder } from "./encode.ts";
 import { type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
@@ -14,6 +14,8 @@ export interface WorkerStart {
   /** The file to write to, and where each tensor goes. */
   readonly temporary: string;
   readonly offsets: ReadonlyMap<string, number>;
+  /** Size of that file. */
+  readonly totalBytes: number;
 }
 
 export type WorkerRequest =
@@ -46,7 +48,12 @@ class ConvertWorker {
     const written = new Map<string, number>();
     const put = (name: string, bytes: Uint8Array): void => {
       const at = written.get(name) ?? 0;
-      writeAll(this.#handle, bytes, (this.#start.offsets.get(name) ?? 0) + at);
+      const { options, offsets, totalBytes } = this.#start;
+      try {
+        writeAll(this.#handle, bytes, (offsets.get(name) ?? 0) + at);
+      } catch (cause) {
+        throw writeFailure(options.output, totalBytes, cause);
+      }
       written.set(name, at + bytes.byteLength);
     };
     const job = this.#prepared.jobs[index];

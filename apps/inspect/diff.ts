@@ -1,23 +1,13 @@
 // Compares two models: tensor by tensor, then by the logits of one short text.
-import { openRuntime, type Runtime } from "../../core/engine/runtime.ts";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
+import { compareLogits, type LogitComparison } from "../convert/forward.ts";
 import { Source } from "../convert/source.ts";
 
 export interface TensorDifference {
   readonly name: string;
   /** What differs, in words. */
   readonly text: string;
-}
-
-export interface LogitComparison {
-  readonly tokens: number;
-  /** Every logit equal, bit for bit. */
-  readonly identical: boolean;
-  readonly smallestCosine: number;
-  readonly largestDifference: number;
-  /** Positions whose best token is the same. */
-  readonly sameBest: number;
 }
 
 export interface Comparison {
@@ -118,66 +108,4 @@ function scaleDifference(left: Grouped, right: Grouped): string | undefined {
   if (largest === 0) return undefined;
   const why = largest <= halfRounding ? " (rounded to a half float)" : "";
   return `scales differ by ${(100 * largest).toPrecision(2)} %${why}`;
-}
-
-/** Tokens of the comparison: a fixed scatter over the vocabulary, which needs no tokenizer. */
-const comparedTokens = 32;
-
-async function compareLogits(
-  first: string,
-  second: string,
-  registry: Registry,
-): Promise<LogitComparison> {
-  const [a, b] = [await rows(first, registry), await rows(second, registry)];
-  let [smallestCosine, largestDifference, sameBest] = [1, 0, 0];
-  for (const [i, left] of a.entries()) {
-    const right = b[i] as Float32Array;
-    if (left.length !== right.length) {
-      throw new WrinkleFreeError(
-        "unsupported",
-        `vocabularies of ${left.length} and ${right.length}`,
-      );
-    }
-    let [dot, aa, bb] = [0, 0, 0];
-    for (let j = 0; j < left.length; j++) {
-      const [x, y] = [left[j] as number, right[j] as number];
-      dot += x * y;
-      aa += x * x;
-      bb += y * y;
-      largestDifference = Math.max(largestDifference, Math.abs(x - y));
-    }
-    smallestCosine = Math.min(smallestCosine, dot / Math.sqrt(aa * bb));
-    if (best(left) === best(right)) sameBest++;
-  }
-  const identical = largestDifference === 0;
-  return { tokens: a.length, identical, smallestCosine, largestDifference, sameBest };
-}
-
-function best(logits: Float32Array): number {
-  let index = 0;
-  for (let i = 1; i < logits.length; i++) {
-    if ((logits[i] as number) > (logits[index] as number)) index = i;
-  }
-  return index;
-}
-
-async function rows(path: string, registry: Registry): Promise<Float32Array[]> {
-  const options = {
-    model: path,
-    contextLength: comparedTokens,
-    maxSequences: 1,
-    maxRows: comparedTokens,
-  };
-  using runtime: Runtime = await openRuntime(options, registry);
-  const tokens = Array.from(
-    { length: comparedTokens },
-    (_, i) => (i * 7919 + 13) % runtime.vocabulary,
-  );
-  const pages = Array.from(
-    { length: Math.ceil(comparedTokens / runtime.pagePositions) },
-    (_, i) => i,
-  );
-  const wanted = tokens.map((_, i) => i);
-  runtime.run({ sequences: [{ tokens, position: 0, pages, logits: wanted }] });
-  return wanted.map((i) => Float32Array.from(runtime.logits(i)));
 }

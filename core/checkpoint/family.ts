@@ -14,6 +14,8 @@ const addedSubNormEpsilon = 1e-6;
 
 /** Sequential(sub-norm, linear): a model that WrinkleFree converted in place. */
 const inPlace = /\.(o_proj|down_proj)\.[01]\.weight$/;
+/** A norm before the quantizer of each linear, as Microsoft's embedding models have. */
+const inputNorm = /_proj\.norm\.weight$/;
 /** WrinkleFree's own model class. */
 const bitnetLlama = /(^|\.)layers\.\d+\.(self_attn|mlp)\.subln\.weight$/;
 
@@ -26,7 +28,7 @@ export function describeCheckpoint(config: Config, tensors: Iterable<string>): C
   let packed = false;
   for (const name of tensors) {
     if (name.endsWith(".weight_scale")) packed = true;
-    if (inPlace.test(name)) added = { sub_norm_eps: addedSubNormEpsilon };
+    if (inPlace.test(name) || inputNorm.test(name)) added = { sub_norm_eps: addedSubNormEpsilon };
     if (bitnetLlama.test(name)) {
       added = {
         sub_norm_eps: addedSubNormEpsilon,

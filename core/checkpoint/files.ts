@@ -17,12 +17,27 @@ export interface CheckpointFiles {
 export function readCheckpointFiles(folder: string): CheckpointFiles {
   const tokenizer = readJson(folder, "tokenizer.json");
   const tokenizerConfig = readJson(folder, "tokenizer_config.json") ?? {};
+  const config = readJson(folder, "config.json");
+  const pooling = readPooling(folder);
   return {
-    config: readJson(folder, "config.json"),
+    config: config && pooling !== undefined ? { pooling_type: pooling, ...config } : config,
     generationConfig: readJson(folder, "generation_config.json"),
     tokenizer: tokenizer && { kind: "hf", tokenizer, config: tokenizerConfig },
     chatTemplate: readTemplate(folder, tokenizerConfig),
   };
+}
+
+/** What sentence-transformers call poolings, in GGUF's numbers. */
+const poolings = [
+  ["pooling_mode_mean_tokens", 1],
+  ["pooling_mode_cls_token", 2],
+  ["pooling_mode_lasttoken", 3],
+] as const;
+
+/** How an embedding model makes one vector of a text's; undefined for any other model. */
+function readPooling(folder: string): number | undefined {
+  const modes = readJson(folder, join("1_Pooling", "config.json"));
+  return modes && poolings.find(([name]) => modes[name] === true)?.[1];
 }
 
 /** A JSON object file of `folder`, undefined where there is none. */

@@ -54,11 +54,16 @@ export class GgufWriter {
     this.totalBytes = offset;
     try {
       this.#handle = openSync(this.temporary, done.size > 0 ? "r+" : "w");
-      ftruncateSync(this.#handle, this.totalBytes);
     } catch (cause) {
       throw this.#failed(cause);
     }
-    this.#put(header, 0);
+    try {
+      ftruncateSync(this.#handle, this.totalBytes);
+      writeAll(this.#handle, header, 0);
+    } catch (cause) {
+      this.abort({ keep: done.size > 0 });
+      throw this.#failed(cause);
+    }
   }
 
   /** Where a tensor's bytes go, for another thread that writes them itself and then says `written`. */
@@ -142,14 +147,18 @@ export function writeAll(handle: number, bytes: Uint8Array, position: number): v
   }
 }
 
-/** The error for a failed write, with what to do about it. */
+/** The error for a failed write, with what to do about it; an error of ours stays as it is. */
 export function writeFailure(path: string, totalBytes: number, cause: unknown): WrinkleFreeError {
+  const room = `Free ${Math.ceil(totalBytes / 2 ** 20)} MiB, or write to another disk with -o.`;
   const hints: Record<string, string> = {
-    ENOSPC: `Free ${Math.ceil(totalBytes / 2 ** 20)} MiB, or write to another disk with -o.`,
+    ENOSPC: room,
+    EDQUOT: room,
+    EFBIG: "The system's limit on file sizes (ulimit -f) is smaller than the output.",
     EACCES: "Choose a folder that you may write to with -o.",
     ENOENT: "The folder must exist: create it, or choose another with -o.",
     EROFS: "The disk is read-only: choose another with -o.",
   };
+  if (cause instanceof WrinkleFreeError) return cause;
   const { code, message } = cause as NodeJS.ErrnoException;
   const hint = hints[code ?? ""];
   return new WrinkleFreeError("unsupported", `cannot write ${path}: ${message}`, {

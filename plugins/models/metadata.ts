@@ -56,6 +56,7 @@ export function transformerMetadata(
   set("rope.freq_base", ropeTheta(config));
   set("vocab_size", optional(config, "vocab_size"));
   set("activation", activationName(config));
+  set("pooling_type", optional(config, "pooling_type"));
   // WrinkleFree's own model class; see core/checkpoint/family.ts.
   if (typeof config.rope_kind === "string") set("rope.kind", config.rope_kind);
   const experts = optional(config, "num_experts", "num_local_experts");

@@ -22,7 +22,7 @@ function qwen(
 }
 
 export const qwen2: Architecture = qwen("qwen2", ["Qwen2ForCausalLM", "qwen2"]);
-export const qwen3: Architecture = qwen("qwen3", ["Qwen3ForCausalLM", "qwen3"]);
+export const qwen3: Architecture = qwen("qwen3", ["Qwen3ForCausalLM", "Qwen3Model", "qwen3"]);
 /** With a shared expert behind a gate of its own; routing weights are left as they are. */
 export const qwen2Moe: Architecture = qwen("qwen2moe", ["Qwen2MoeForCausalLM", "qwen2_moe"], {
   normalizeExperts: false,

@@ -106,7 +106,7 @@ describe("masters", () => {
     );
   });
 
-  test("a checkpoint of a quantization warm-up is converted with a warning", async () => {
+  test("a checkpoint of a quantization warm-up is refused, unless it is to be rounded naively", async () => {
     const { config, tensors } = readCheckpoint(fixture("tern/hf-bf16"));
     const saved = Object.fromEntries(
       Object.entries(tensors).map(([name, { shape, bytes }]) => [
@@ -121,12 +121,18 @@ describe("masters", () => {
     );
     const path = `${fresh()}.json`;
     writeFileSync(path, JSON.stringify(config));
-    const warnings: string[] = [];
-    await convert(
-      { source, output: `${fresh()}.gguf`, config: path, warn: (text) => warnings.push(text) },
+    expect(await errorOf(source, { config: path })).toContain("warm-up (lambda 0.25)");
+    const folder = `${fresh()}-packed`;
+    const refused = convert(
+      { source, output: folder, config: path, quantize: "hf-packed" },
       registry,
-    );
-    expect(warnings.join()).toContain("lambda 0.25");
+    ).catch((error) => error.message);
+    expect(await refused).toContain("warm-up (lambda 0.25)");
+    expect(existsSync(folder)).toBe(false);
+    const warnings: string[] = [];
+    const warn = (text: string) => void warnings.push(text);
+    await convert({ source, output: `${fresh()}.gguf`, config: path, naive: true, warn }, registry);
+    expect(warnings.join()).toContain("--naive");
   });
 });
 

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:f
 import { join } from "node:path";
 import { type Registry, WrinkleFreeError } from "../../../core/index.ts";
 import { type Model, type ModelTensor, openModel } from "../../../core/model.ts";
+import { writeFailure } from "../../../plugins/standard.ts";
 import type { ConvertOptions, ConvertReport } from "../options.ts";
 import { regroup } from "../regroup.ts";
 import { Source } from "../source.ts";
@@ -75,8 +76,13 @@ export async function writeCheckpoint(
     return { ...report, ternaryWeights: verified, verifiedWeights: verified, seconds };
   } catch (error) {
     rmSync(temporary, { recursive: true, force: true });
-    throw error;
+    throw isWriting(error) ? writeFailure(options.output, totalBytes, error) : error;
   }
+}
+
+/** Whether the system, not we, refused: reading goes through mapped files, which throw our errors. */
+function isWriting(error: unknown): boolean {
+  return typeof (error as NodeJS.ErrnoException).syscall === "string";
 }
 
 function orderOf(model: Model): "half" | undefined {

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { WrinkleFreeError } from "../../../core/index.ts";
+import { writeFailure } from "../../../plugins/standard.ts";
 import type { HubEnvironment } from "./environment.ts";
 import { request, type Subject } from "./request.ts";
 
@@ -126,8 +127,9 @@ async function save(
     }
     return undefined;
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (error instanceof WrinkleFreeError || code === "ENOSPC" || code === "EACCES") throw error;
+    const { syscall } = error as NodeJS.ErrnoException;
+    if (error instanceof WrinkleFreeError) throw error;
+    if (syscall === "write") throw writeFailure(partial, file.size, error);
     return error as Error;
   } finally {
     closeSync(handle);

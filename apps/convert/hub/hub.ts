@@ -25,6 +25,7 @@ const parallel = 4;
 
 /** What a checkpoint needs besides its tensors. */
 const companions: ReadonlySet<string> = new Set([
+  "1_Pooling/config.json",
   "config.json",
   "generation_config.json",
   "tokenizer.json",
@@ -102,7 +103,7 @@ function cached({ repo, file }: HubModel, revision: string, cache: RepoCache): s
 function choose(model: HubModel, entries: readonly ListFileEntry[]): RemoteFile[] {
   const files = entries.map((entry) => remote(entry, model.repo));
   const named = (test: (path: string) => boolean): RemoteFile[] =>
-    files.filter(({ path }) => !path.includes("/") && test(path));
+    files.filter(({ path }) => test(path));
   if (model.file !== undefined) {
     const found = files.find(({ path }) => path === model.file);
     if (found) return [found];
@@ -111,8 +112,8 @@ function choose(model: HubModel, entries: readonly ListFileEntry[]): RemoteFile[
       hint: `It has ${files.map(({ path }) => path).join(", ")}.`,
     });
   }
-  const safetensors = named((path) => /^model.*\.safetensors(\.index\.json)?$/.test(path));
-  const pytorch = named((path) => /^pytorch_model.*\.bin(\.index\.json)?$/.test(path));
+  const safetensors = named((path) => /^model[^/]*\.safetensors(\.index\.json)?$/.test(path));
+  const pytorch = named((path) => /^pytorch_model[^/]*\.bin(\.index\.json)?$/.test(path));
   const tensors = safetensors.length > 0 ? safetensors : pytorch;
   if (tensors.length > 0) return [...named((path) => companions.has(path)), ...tensors];
   const gguf = files.filter(({ path }) => path.endsWith(".gguf")).map(({ path }) => path);
