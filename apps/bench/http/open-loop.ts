@@ -48,14 +48,15 @@ export interface OpenLoopResult {
   };
 }
 
-/** Milliseconds of arrivals of a Poisson process; equal seeds give equal ones. */
+/**
+ * Milliseconds of round(rate x seconds) arrivals at random times: a Poisson process given its count, so
+ * that short runs too are offered what they should be. Equal seeds give equal ones.
+ */
 export function poissonArrivals(rate: number, seconds: number, seed: number): number[] {
   const random = new Random(seed);
-  const times: number[] = [];
-  for (let at = 0; ; times.push(at)) {
-    at += (-1000 * Math.log(1 - random.double())) / rate;
-    if (at >= 1000 * seconds) return times;
-  }
+  const count = Math.max(1, Math.round(rate * seconds));
+  const times = Array.from({ length: count }, () => 1000 * seconds * random.double());
+  return times.sort((a, b) => a - b);
 }
 
 /** An answer, and when its request arrived (performance.now). */

@@ -23,8 +23,8 @@ export interface StreamResult {
 export interface StreamOptions {
   readonly maxTokens: number;
   readonly signal?: AbortSignal;
-  /** Hears of each piece of text. */
-  readonly onText?: () => void;
+  /** Gets each piece of text. */
+  readonly onText?: (text: string) => void;
 }
 
 type Json = Record<string, unknown>;
@@ -56,7 +56,7 @@ export async function streamCompletion(
       const [choice] = (event.choices ?? []) as Json[];
       if (typeof choice?.text !== "string" || choice.text === "") continue;
       arrivals.push(performance.now());
-      options.onText?.();
+      options.onText?.(choice.text);
     }
     return finish();
   } catch (error) {
