@@ -12,10 +12,10 @@ const Part = @import("ternary.zig").Part;
 /// Tokens of a table entry.
 pub const tokens = 16;
 /// Tiles of 16 tokens that use the same codes.
-const tiles = 2;
+const tiles = 4;
 pub const chunk = tiles * tokens;
 /// Rows of W in a unit at most: making the tables costs as much as about 81 of them.
-pub const max_blocks = 160;
+pub const max_blocks = 128;
 const max_rows = max_blocks * abi.block_rows;
 const entries = 81;
 /// Blocks of t2 (16 columns, 4 segments each) in a pass: their tables stay in L1.
