@@ -1,7 +1,7 @@
 // Assembles the Elysia app from the routes: bodies, keys, origins, request ids, errors and the log.
 import type { TObject } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { BodyCheck, readJson } from "./body.ts";
+import { BodyCheck, BodyReader } from "./body.ts";
 import { errorResponse, HttpError, toHttpError } from "./errors.ts";
 import { checkKey, checkOrigin, corsHeaders, preflight, tenantOf } from "./guard.ts";
 import type { Route } from "./route.ts";
@@ -18,6 +18,7 @@ interface Context {
 /** The app that answers `routes`. Nothing listens yet. */
 export function createApp(server: ServerState, routes: readonly Route[]): Elysia {
   const app = new Elysia({ normalize: false, precompile: true });
+  const bodies = new BodyReader(server.settings.limits);
   // Only routes registered after it are covered, so this comes first.
   app.onError(({ error, code, request }) => {
     if (code !== "NOT_FOUND") server.log.error({ err: error }, "request failed outside its route");
@@ -27,7 +28,8 @@ export function createApp(server: ServerState, routes: readonly Route[]): Elysia
   app.options("/*", ({ request }: Context) => preflight(server.settings, request));
   for (const route of routes) {
     const check = route.body && new BodyCheck(route.body);
-    const handler = (context: Context): Promise<Response> => answer(server, route, check, context);
+    const handler = (context: Context): Promise<Response> =>
+      answer(server, route, check && { check, bodies }, context);
     for (const path of route.paths) app.route(route.method, path, handler, { parse: "none" });
   }
   return app as unknown as Elysia;
@@ -44,10 +46,15 @@ function missing(routes: readonly Route[], request: Request): HttpError {
   return new HttpError("not_found_error", `There is no ${request.method} ${pathname} here.`);
 }
 
+interface Reading {
+  readonly check: BodyCheck<TObject>;
+  readonly bodies: BodyReader;
+}
+
 async function answer(
   server: ServerState,
   route: Route,
-  check: BodyCheck<TObject> | undefined,
+  reading: Reading | undefined,
   context: Context,
 ): Promise<Response> {
   const { request } = context;
@@ -57,12 +64,16 @@ async function answer(
     if (server.activity.draining && !route.whileDraining) throw shuttingDown();
     checkOrigin(server.settings, request);
     if (!route.public) checkKey(server.settings, request);
-    if (check) call.body = await readBody(server, route, check, request);
+    if (reading) call.body = await readBody(route, reading, request);
+    server.connections.expectEngine(request);
     response = await route.handle(call as never);
   } catch (error) {
     response = failure(server, route, error, call);
   }
-  if (!call.streaming) call.log(response.status, route.public);
+  if (!call.streaming) {
+    server.connections.expectClient(request);
+    call.log(response.status, route.public);
+  }
   return withHeaders(response, {
     "x-request-id": call.id,
     ...corsHeaders(server.settings, request),
@@ -106,6 +117,11 @@ class RequestCall implements Call {
       framing,
       pingMs: this.#pingMs(),
       abort: this.abort,
+      clientsTurn: (its) => {
+        const { connections } = this.server;
+        if (its) connections.expectClient(this.request);
+        else connections.expectEngine(this.request);
+      },
       onEnd: (error) => {
         if (error !== undefined && !this.abort.signal.aborted) {
           this.server.log.error({ id: this.id, err: error }, "stream failed");
@@ -138,15 +154,13 @@ class RequestCall implements Call {
 }
 
 async function readBody(
-  server: ServerState,
   route: Route,
-  check: BodyCheck<TObject>,
+  { check, bodies }: Reading,
   request: Request,
 ): Promise<Record<string, unknown>> {
   const length = request.headers.get("content-length");
   const empty = !request.body || length === "0";
-  const json =
-    route.bodyOptional && empty ? {} : await readJson(request, server.settings.limits.bodyBytes);
+  const json = route.bodyOptional && empty ? {} : await bodies.json(request);
   return check.parse(normalizeSampling(json));
 }
 

@@ -1,26 +1,100 @@
-// Reads and checks request bodies: JSON within a size limit, then a TypeBox schema that names the wrong field.
+// Reads request bodies within limits of size and time, and checks them by a schema that names the wrong field.
 import type { Static, TSchema } from "@sinclair/typebox";
 import { type TypeCheck, TypeCompiler, ValueErrorType } from "@sinclair/typebox/compiler";
 import { badField, HttpError } from "./errors.ts";
+import type { Limits } from "./state.ts";
 
-/**
- * The request's JSON body. The content type is not looked at: `curl -d` sends a wrong one.
- * Throws 413 past `limit` bytes and 400 when it is not a JSON object.
- */
-export async function readJson(request: Request, limit: number): Promise<Record<string, unknown>> {
-  const text = await readText(request, limit);
-  checkDepth(text);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    const reason = text.trim() === "" ? "it is empty" : (error as Error).message;
-    throw new HttpError("invalid_request_error", `The body is not valid JSON: ${reason}`);
+/** Reads the bodies of one server, which arrive side by side. */
+export class BodyReader {
+  readonly #limits: Limits;
+  #arriving = 0;
+
+  constructor(limits: Limits) {
+    this.#limits = limits;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new HttpError("invalid_request_error", "The body must be a JSON object.");
+
+  /**
+   * The request's JSON body. The content type is not looked at: `curl -d` sends a wrong one. Throws
+   * 413 past the limit of bytes, 408 past that of time, 429 when too many bodies arrive at the same
+   * time, 415 for packed bodies, and 400 when it is not a JSON object.
+   */
+  async json(request: Request): Promise<Record<string, unknown>> {
+    const text = await this.#text(request);
+    checkDepth(text);
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      const reason = text.trim() === "" ? "it is empty" : (error as Error).message;
+      throw new HttpError("invalid_request_error", `The body is not valid JSON: ${reason}`);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new HttpError("invalid_request_error", "The body must be a JSON object.");
+    }
+    return value as Record<string, unknown>;
   }
-  return value as Record<string, unknown>;
+
+  async #text(request: Request): Promise<string> {
+    const { bodyBytes } = this.#limits;
+    const encoding = request.headers.get("content-encoding") ?? "identity";
+    if (encoding !== "identity") {
+      const message = `Bodies in Content-Encoding '${encoding}' are not read here; send plain JSON.`;
+      throw new HttpError("invalid_request_error", message, { status: 415 });
+    }
+    if (Number(request.headers.get("content-length") ?? 0) > bodyBytes) throw tooLarge(bodyBytes);
+    if (!request.body) return "";
+    const bytes = await this.#bytes(request.body);
+    try {
+      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch {
+      throw new HttpError("invalid_request_error", "The body is not valid UTF-8.");
+    }
+  }
+
+  async #bytes(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+    const { bodyBytes, bodyMs, arrivingBytes } = this.#limits;
+    const reader = body.getReader();
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      reader.cancel().catch(() => {});
+    }, bodyMs);
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (late) throw tooSlow(bodyMs);
+        if (done) return Buffer.concat(chunks);
+        length += value.byteLength;
+        this.#arriving += value.byteLength;
+        if (length > bodyBytes) throw tooLarge(bodyBytes);
+        if (this.#arriving > arrivingBytes) throw tooMany(arrivingBytes);
+        chunks.push(value);
+      }
+    } finally {
+      clearTimeout(timer);
+      this.#arriving -= length;
+    }
+  }
+}
+
+/** After these the rest of the body is not read, so nothing more can come on the connection. */
+const close = { connection: "close" };
+
+function tooLarge(limit: number): HttpError {
+  const message = `The body is larger than ${limit} bytes.`;
+  return new HttpError("invalid_request_error", message, { status: 413, headers: close });
+}
+
+function tooSlow(ms: number): HttpError {
+  const message = `The body did not arrive within ${ms} ms.`;
+  return new HttpError("invalid_request_error", message, { status: 408, headers: close });
+}
+
+function tooMany(limit: number): HttpError {
+  const message = `More than ${limit} bytes of bodies arrive at the same time; try again.`;
+  return new HttpError("rate_limit_error", message, { headers: { ...close, "retry-after": "1" } });
 }
 
 /** Levels of lists and objects in each other; recursive readers get no deeper ones to see. */
@@ -42,33 +116,6 @@ function checkDepth(text: string): void {
         throw new HttpError("invalid_request_error", message);
       }
     } else if (unit === 0x5d || unit === 0x7d) depth--;
-  }
-}
-
-async function readText(request: Request, limit: number): Promise<string> {
-  const tooLarge = (): HttpError =>
-    new HttpError("invalid_request_error", `The body is larger than ${limit} bytes.`, {
-      status: 413,
-      headers: { connection: "close" },
-    });
-  const encoding = request.headers.get("content-encoding") ?? "identity";
-  if (encoding !== "identity") {
-    const message = `Bodies in Content-Encoding '${encoding}' are not read here; send plain JSON.`;
-    throw new HttpError("invalid_request_error", message, { status: 415 });
-  }
-  if (Number(request.headers.get("content-length") ?? 0) > limit) throw tooLarge();
-  if (!request.body) return "";
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of request.body as unknown as AsyncIterable<Uint8Array>) {
-    length += chunk.byteLength;
-    if (length > limit) throw tooLarge();
-    chunks.push(chunk);
-  }
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
-  } catch {
-    throw new HttpError("invalid_request_error", "The body is not valid UTF-8.");
   }
 }
 

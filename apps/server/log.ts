@@ -31,10 +31,20 @@ export function prettyLine(line: string): string {
   const { level, time, msg, err, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const fields = Object.entries(rest).map(([key, value]) => `${key}=${plain(value)}`);
   const clock = String(time).slice(11, 19);
-  const stack = err ? `\n${(err as { stack?: string }).stack ?? ""}` : "";
-  return `${clock} ${String(level).padEnd(5)} ${[msg, ...fields].join(" ")}${stack}\n`;
+  const stack = err
+    ? `\n${(err as { stack?: string }).stack ?? ""}`.replaceAll("\n", "\n    ")
+    : "";
+  return `${clock} ${String(level).padEnd(5)} ${[msg, ...fields].join(" ")}${visible(stack)}\n`;
 }
 
 function plain(value: unknown): string {
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  const text = typeof value === "object" ? JSON.stringify(value) : String(value);
+  return visible(text.replaceAll("\n", "\\n"));
+}
+
+/** Escapes what would move a terminal's cursor, or begin a line that looks like an entry of its own. */
+function visible(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const control = /[\0-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/g;
+  return text.replace(control, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }

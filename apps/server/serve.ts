@@ -3,6 +3,7 @@ import type { Server } from "bun";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { Activity } from "./activity.ts";
 import { createApp } from "./app.ts";
+import { Connections } from "./connections.ts";
 import { type LoadOptions, loadModel, modelName } from "./load.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ModelSlot } from "./model.ts";
@@ -32,9 +33,6 @@ export interface RunningServer {
   stop(drainMs?: number): Promise<void>;
 }
 
-/** Largest silence on a connection in seconds; streams send pings more often. */
-const idleSeconds = 120;
-
 /** Opens the port and starts to load. Throws `usage` when the port cannot be had. */
 export function startServer(options: ServeOptions): RunningServer {
   const settings = completeSettings(options);
@@ -51,12 +49,14 @@ export function startServer(options: ServeOptions): RunningServer {
     log: options.log ?? createLog({ level: "silent" }),
     observer,
     activity: new Activity(),
+    connections: new Connections(settings.limits.idleSeconds),
     started: Date.now(),
   };
   const routes = allRoutes(options.registry.samplers);
   const served = settings.page ? routes : routes.filter(({ tag }) => tag !== "Page");
   const app = createApp(state, served);
   const server = listen(options, settings, (request) => app.fetch(request));
+  state.connections.bind(server);
   const ready = Promise.all(loading.map((slot) => slot.loaded)).then(() => {});
   ready.catch(() => {});
   const stop = async (drainMs = 0): Promise<void> => {
@@ -100,18 +100,14 @@ function listen(
   settings: ServerSettings,
   answer: (request: Request) => Response | Promise<Response>,
 ): Server<undefined> {
-  const fetch = (request: Request, server: Server<undefined>): Response | Promise<Response> => {
-    // A long prompt or a queue may keep a connection silent; the engine's own limits end requests.
-    server.timeout(request, 0);
-    return answer(request);
-  };
   // One byte more than allowed reaches our own check, which answers with an error object.
   const maxRequestBodySize = settings.limits.bodyBytes * 2 + 1024;
-  const common = { fetch, maxRequestBodySize, tls: options.tls };
+  const common = { fetch: answer, maxRequestBodySize, tls: options.tls };
   try {
     if (options.socket !== undefined) return Bun.serve({ ...common, unix: options.socket });
-    const { host: hostname } = settings;
-    return Bun.serve({ ...common, hostname, port: options.port ?? 8080, idleTimeout: idleSeconds });
+    const { host: hostname, limits } = settings;
+    const idleTimeout = limits.idleSeconds;
+    return Bun.serve({ ...common, hostname, port: options.port ?? 8080, idleTimeout });
   } catch (error) {
     const place = options.socket ?? `${settings.host}:${options.port ?? 8080}`;
     throw new WrinkleFreeError("unavailable", `cannot listen on ${place}: ${reason(error)}`, {

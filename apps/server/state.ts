@@ -1,6 +1,7 @@
 // What all routes share: the models, the limits, the log, and one request in progress.
 import type { Pooling, Sampler } from "../../core/index.ts";
 import type { Activity } from "./activity.ts";
+import type { Connections } from "./connections.ts";
 import { badField, HttpError } from "./errors.ts";
 import type { TokenNames } from "./legacy-logprobs.ts";
 import type { Logger } from "./log.ts";
@@ -12,6 +13,12 @@ import type { Framing } from "./stream.ts";
 export interface Limits {
   /** Bytes of a request body. */
   readonly bodyBytes: number;
+  /** Milliseconds from a request's headers to the end of its body. */
+  readonly bodyMs: number;
+  /** Bytes of all bodies that are arriving at the same time. */
+  readonly arrivingBytes: number;
+  /** Seconds of a client's silence, when it is its turn, before its connection is closed; 1 to 255. */
+  readonly idleSeconds: number;
   /** Sequences of one request: its prompts times `n`. */
   readonly sequences: number;
   /** Alternatives with each token. */
@@ -21,6 +28,9 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   bodyBytes: 16 * 1024 * 1024,
+  bodyMs: 60_000,
+  arrivingBytes: 256 * 1024 * 1024,
+  idleSeconds: 120,
   sequences: 1024,
   logprobs: 100,
   stopStrings: 64,
@@ -76,6 +86,7 @@ export interface ServerState {
   readonly log: Logger;
   readonly observer: Observer;
   readonly activity: Activity;
+  readonly connections: Connections;
   /** Unix milliseconds. */
   readonly started: number;
 }

@@ -38,6 +38,8 @@ export interface StreamOptions {
   readonly pingMs?: number;
   /** Aborted when the client leaves: what makes `items` must stop on it. */
   readonly abort: AbortController;
+  /** Told whether the client has to take what was sent, or waits for the next item. */
+  readonly clientsTurn?: (its: boolean) => void;
   /** Called once at the end, with what ended it early if something did. */
   readonly onEnd?: (error?: unknown) => void;
   readonly headers?: Readonly<Record<string, string>>;
@@ -67,6 +69,8 @@ export async function streamResponse(
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
+        // Called only once the client has taken enough of what was sent before.
+        options.clientsTurn?.(false);
         try {
           next ??= items.next();
           const result = await within(next, framing.ping ? (options.pingMs ?? 0) : 0);
@@ -83,6 +87,8 @@ export async function streamResponse(
           controller.enqueue(encoder.encode(framing.error(toHttpError(error))));
           controller.close();
           end(error);
+        } finally {
+          options.clientsTurn?.(true);
         }
       },
       cancel() {

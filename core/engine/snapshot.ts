@@ -1,6 +1,15 @@
 // Saves and restores cached pages as a file: versioned, bound to the model, checksummed.
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { WrinkleFreeError } from "../errors.ts";
 
 /**
@@ -13,6 +22,9 @@ const hashBytes = 32;
 const prefixBytes = 12;
 const headerLimit = 1 << 16;
 const tokenLimit = 1 << 24;
+
+/** Links are not followed, so that a name in the folder never stands for a file elsewhere. */
+const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 
 /** What a snapshot must agree on to be restored. */
 export interface SnapshotKey {
@@ -36,7 +48,7 @@ export function writeSnapshot(
   const temporary = `${path}.${process.pid}.tmp`;
   const hash = createHash("sha256");
   let written = 0;
-  const file = openSync(temporary, "w", 0o600);
+  const file = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
   try {
     const put = (bytes: Uint8Array): void => {
       hash.update(bytes);
@@ -81,7 +93,7 @@ export function readSnapshot(
   };
   let file: number;
   try {
-    file = openSync(path, "r");
+    file = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   } catch {
     throw new WrinkleFreeError("not_found", `no saved cache ${path}`, { file: path });
   }

@@ -1,6 +1,7 @@
 // llama.cpp's /slots/{id}: keeps what a slot holds in a file, brings it back, forgets it.
 import { basename, join } from "node:path";
 import { Type } from "@sinclair/typebox";
+import { WrinkleFreeError } from "../../../core/index.ts";
 import { badField, HttpError } from "../errors.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
 import { type Call, findModel } from "../state.ts";
@@ -65,7 +66,7 @@ async function save(call: Call<Body>, id: number, path: string): Promise<Respons
     throw badField("id", `Slot ${id} holds nothing that could be saved.`);
   }
   const start = performance.now();
-  const saved = await model.client.saveCache(held.tokens, path);
+  const saved = await model.client.saveCache(held.tokens, path).catch(nameless(path, call));
   return Response.json({
     id_slot: id,
     filename: call.body.filename,
@@ -78,9 +79,7 @@ async function save(call: Call<Body>, id: number, path: string): Promise<Respons
 async function restore(call: Call<Body>, id: number, path: string): Promise<Response> {
   const model = findModel(call.server, call.body.model);
   const start = performance.now();
-  const tokens = await model.client.restoreCache(path).catch((error) => {
-    throw badField("filename", (error as Error).message);
-  });
+  const tokens = await model.client.restoreCache(path).catch(nameless(path, call));
   call.server.observer.last[id] = { model: model.id, tokens };
   const file = Bun.file(path);
   return Response.json({
@@ -90,6 +89,14 @@ async function restore(call: Call<Body>, id: number, path: string): Promise<Resp
     n_read: file.size,
     timings: { restore_ms: performance.now() - start },
   });
+}
+
+/** Throws an error of a file again without the folder, which is nobody's business. */
+function nameless(path: string, { body }: Call<Body>): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof WrinkleFreeError)) throw error;
+    throw badField("filename", error.message.replaceAll(path, body.filename ?? ""));
+  };
 }
 
 async function erase(call: Call<Body>, id: number): Promise<Response> {
