@@ -19,8 +19,6 @@ export interface Constraint {
   accept(token: number): void;
   /** Nothing but an end token may follow. */
   readonly finished: boolean;
-  /** The bytes that any continuation begins with; empty where there is a choice. */
-  forced?(): Uint8Array;
 }
 
 /** Checks a constraint without a model. Throws `bad_request` saying what is wrong with it. */
@@ -224,22 +222,6 @@ class GrammarConstraint implements Constraint {
     const named = (name: number | string) => this.#factory.isNamed(token, name);
     const byToken = this.#matcher.stepToken(before, named);
     this.#state = this.#state === null ? byToken : this.#state;
-  }
-
-  forced(): Uint8Array {
-    const bytes: number[] = [];
-    const { representatives, byteClass } = this.#matcher.program;
-    let state = this.#active && !this.#ended ? this.#state : null;
-    while (state !== null && !state.accepts && bytes.length < 1024) {
-      if (state.items.some((item) => this.#matcher.program.nodes[item.node]!.kind === "token"))
-        break;
-      const classes = representatives.filter((byte) => this.#matcher.step(state!, byte) !== null);
-      const only = classes[0];
-      if (classes.length !== 1 || byteClass.filter((c) => c === byteClass[only!]).length > 1) break;
-      bytes.push(only!);
-      state = this.#matcher.step(state, only!);
-    }
-    return Uint8Array.from(bytes);
   }
 
   #feed(bytes: Uint8Array | undefined): void {

@@ -174,19 +174,6 @@ describe("lazy constraints", () => {
   });
 });
 
-test("forced bytes are those without a choice", () => {
-  const forced = (source: string, text = "") => {
-    const constraint = factory.create({ kind: "gbnf", source });
-    for (const token of tokenizer.encode(text)) constraint.accept(token);
-    return Buffer.from(constraint.forced!()).toString();
-  };
-  expect(forced('root ::= "{\\"name\\": " [0-9]+')).toBe('{"name": ');
-  expect(forced('root ::= "abc" | "abd"')).toBe("ab");
-  expect(forced('root ::= "abc"', "abc")).toBe("");
-  expect(forced('root ::= "a" "b"?')).toBe("a");
-  expect(forced("root ::= [a-z]")).toBe("");
-});
-
 test("masked draws are the distribution given that the token is allowed", () => {
   const constraint = factory.create({ kind: "choice", source: '["a", "b", "c"]' });
   const mask = new Uint32Array(128);
