@@ -5,7 +5,7 @@ import type { Architecture, Hyperparameters, ModelView } from "./plugin/architec
 import type { MetadataValue, ModelFile, TensorInfo, TokenizerSource } from "./plugin/loader.ts";
 import type { Quantizer, TensorData } from "./plugin/quantizer.ts";
 import type { Registry } from "./registry.ts";
-import { type Ternary, ternarize, ternaryFromValues } from "./ternary.ts";
+import { type Ternary, ternarize, ternarizeCodes, ternaryFromValues } from "./ternary.ts";
 
 /** One tensor under its GGUF name. Stacked experts of a checkpoint have one part an expert. */
 export interface ModelTensor {
@@ -116,8 +116,8 @@ export class Model implements ModelView {
     const format = tensor.quantizer.ternary;
     if (format?.unpack)
       return { ...format.unpack(this.data(name, part), shape), group: format.group };
+    if (tensor.masters) return this.absmean(name, part);
     const values = this.floats(name, part);
-    if (tensor.masters) return ternarize(values, shape);
     return ternaryFromValues(
       values,
       shape,
@@ -130,9 +130,36 @@ export class Model implements ModelView {
     );
   }
 
+  /** A matrix of floats (one part) ternarized as BitNet does. */
+  absmean(name: string, part = 0): Ternary {
+    const tensor = this.tensor(name);
+    const { bytes } = this.data(name, part);
+    const values = valuesOfCodes(tensor.quantizer);
+    if (values === undefined || bytes.byteOffset % 2 !== 0) {
+      return ternarize(this.floats(name, part), partShape(tensor));
+    }
+    const codes = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
+    return ternarizeCodes(codes, values);
+  }
+
   [Symbol.dispose](): void {
     this.file[Symbol.dispose]();
   }
+}
+
+const codeTables = new Map<string, Float32Array>();
+
+/** What each code of a 16-bit float format means; undefined for other formats. */
+function valuesOfCodes(quantizer: Quantizer): Float32Array | undefined {
+  const { format } = quantizer;
+  if (format !== "f16" && format !== "bf16") return undefined;
+  let values = codeTables.get(format);
+  if (values === undefined) {
+    const codes = Uint16Array.from({ length: 65536 }, (_, code) => code);
+    values = quantizer.decode({ bytes: new Uint8Array(codes.buffer) }, [codes.length]);
+    codeTables.set(format, values);
+  }
+  return values;
 }
 
 function partShape(tensor: ModelTensor): readonly number[] {

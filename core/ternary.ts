@@ -23,7 +23,30 @@ const minimumScale = 1e-5;
 export function ternarize(values: Float32Array, _shape: readonly number[]): Ternary {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += Math.abs(values[i] as number);
-  const scale = Math.max(Math.fround(sum / values.length), Math.fround(minimumScale));
+  const scale = absmeanScale(sum, values.length);
+  return { trits: rounded(values, scale), scales: new Float32Array([scale]) };
+}
+
+/**
+ * `ternarize` of values that are stored in 16 bits each, without making floats of them: the same bits.
+ * @param codes the stored values
+ * @param values what each of the 65536 codes means
+ */
+export function ternarizeCodes(codes: Uint16Array, values: Float32Array): Ternary {
+  let sum = 0;
+  for (let i = 0; i < codes.length; i++) sum += Math.abs(values[codes[i] as number] as number);
+  const scale = absmeanScale(sum, codes.length);
+  const table = rounded(values, scale);
+  const trits = new Int8Array(codes.length);
+  for (let i = 0; i < codes.length; i++) trits[i] = table[codes[i] as number] as number;
+  return { trits, scales: new Float32Array([scale]) };
+}
+
+function absmeanScale(sum: number, count: number): number {
+  return Math.max(Math.fround(sum / count), Math.fround(minimumScale));
+}
+
+function rounded(values: Float32Array, scale: number): Int8Array {
   const inverse = Math.fround(1 / scale);
   const trits = new Int8Array(values.length);
   for (let i = 0; i < values.length; i++) {
@@ -31,7 +54,7 @@ export function ternarize(values: Float32Array, _shape: readonly number[]): Tern
     const clamped = scaled > 1 ? 1 : Math.max(scaled, -1);
     trits[i] = Math.fround(clamped + roundBias) - roundBias;
   }
-  return { trits, scales: new Float32Array([scale]) };
+  return trits;
 }
 
 /**

@@ -2,17 +2,7 @@
 import { freemem } from "node:os";
 import { openRuntime, type Runtime, type RuntimeOptions } from "../../core/engine/runtime.ts";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
-import type { ConvertOptions } from "./options.ts";
-
-export interface LogitComparison {
-  readonly tokens: number;
-  /** Every logit equal, bit for bit. */
-  readonly identical: boolean;
-  readonly smallestCosine: number;
-  readonly largestDifference: number;
-  /** Positions whose best token is the same. */
-  readonly sameBest: number;
-}
+import type { ConvertOptions, LogitComparison } from "./options.ts";
 
 /** Below this the output would answer otherwise than its source; roundings of a head stay far above. */
 const leastCosine = 0.9;

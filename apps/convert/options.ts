@@ -1,6 +1,4 @@
 // What convert can be asked to do, and what it reports.
-import type { LogitComparison } from "./forward.ts";
-
 export interface ConvertOptions {
   /** Model file, checkpoint folder or checkpoint file. */
   readonly source: string;
@@ -58,6 +56,16 @@ export interface Progress {
   readonly tensor: string;
   readonly bytes: number;
   readonly totalBytes: number;
+}
+
+export interface LogitComparison {
+  readonly tokens: number;
+  /** Every logit equal, bit for bit. */
+  readonly identical: boolean;
+  readonly smallestCosine: number;
+  readonly largestDifference: number;
+  /** Positions whose best token is the same. */
+  readonly sameBest: number;
 }
 
 export interface ConvertReport {

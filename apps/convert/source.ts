@@ -128,6 +128,11 @@ export class Source {
 
   /** Ternarizes float values, each matrix of a stack for itself. */
   #masters(tensor: ModelTensor, part: number, shape: readonly number[]): GroupedTrits {
+    if (tensor.masters && shape.length === 2) {
+      const { trits, scales } = this.model.absmean(tensor.name, part);
+      this.#checkFinite(tensor, scales);
+      return { trits: this.#ordered(tensor, trits, shape), scales, size: trits.length };
+    }
     const values = this.#ordered(tensor, this.model.floats(tensor.name, part), shape);
     const exact = tensor.masters ? undefined : pseudoTernary(values, shape);
     if (exact) return exact;
@@ -139,17 +144,20 @@ export class Source {
     for (let i = 0; i < matrices; i++) {
       const own = ternarize(values.subarray(i * size, (i + 1) * size), shape);
       scales[i] = own.scales[0] as number;
-      if (!Number.isFinite(scales[i])) {
-        const { path } = this.model;
-        throw new WrinkleFreeError("bad_file", `${path}: ${tensor.name} holds NaN or infinity`, {
-          file: path,
-          tensor: tensor.name,
-          hint: "The checkpoint is damaged, or training diverged.",
-        });
-      }
       trits.set(own.trits, i * size);
     }
+    this.#checkFinite(tensor, scales);
     return { trits, scales, size };
+  }
+
+  #checkFinite(tensor: ModelTensor, scales: Float32Array): void {
+    if (scales.every(Number.isFinite)) return;
+    const { path } = this.model;
+    throw new WrinkleFreeError("bad_file", `${path}: ${tensor.name} holds NaN or infinity`, {
+      file: path,
+      tensor: tensor.name,
+      hint: "The checkpoint is damaged, or training diverged.",
+    });
   }
 
   #moves(tensor: ModelTensor): boolean {

@@ -1,7 +1,8 @@
 // Compares two models: tensor by tensor, then by the logits of one short text.
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
-import { compareLogits, type LogitComparison } from "../convert/forward.ts";
+import { compareLogits } from "../convert/forward.ts";
+import type { LogitComparison } from "../convert/options.ts";
 import { Source } from "../convert/source.ts";
 
 export interface TensorDifference {

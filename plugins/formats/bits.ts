@@ -30,6 +30,31 @@ export function writeFloat(bytes: Uint8Array, offset: number, value: number): vo
   new DataView(bytes.buffer, bytes.byteOffset + offset, 4).setFloat32(0, value, true);
 }
 
+/** From so many bytes on, four codes of a lane at once are worth their two views. */
+const wordwise = 256;
+/** The two bits of each code in a word of four. */
+export const codeBits = 0x03030303;
+
+/** Whether both stretches can be seen as words of four bytes. */
+function aligned(bytes: Uint8Array, from: number, trits: Int8Array, to: number): boolean {
+  return (bytes.byteOffset + from) % 4 === 0 && (trits.byteOffset + to) % 4 === 0;
+}
+
+/** `length` bytes of a buffer from `offset` on, as words. */
+export function wordsOf(part: Uint8Array | Int8Array, offset: number, length: number): Int32Array {
+  return new Int32Array(part.buffer as ArrayBuffer, part.byteOffset + offset, length / 4);
+}
+
+/** Four codes (trit + 1) in the low bits of a word's bytes, as trits. */
+export function tritsOfWord(codes: number): number {
+  return ((codes | 0x80808080) - 0x01010101) ^ 0x80808080;
+}
+
+/** Four trits as codes. */
+export function codesOfWord(trits: number): number {
+  return ((trits & codeBits) + 0x01010101) & codeBits;
+}
+
 /**
  * Blocks of 4 * lanes weights in `lanes` bytes: byte p of a block holds the codes (trit + 1) of weights
  * p, p + lanes, p + 2 lanes, p + 3 lanes, the first in its top bits ("high") or its low ones.
@@ -49,6 +74,23 @@ export function unpackLanes(
   const s2 = high ? 2 : 4;
   const s3 = high ? 0 : 6;
   let bad = 0;
+  if (blocks * lanes >= wordwise && aligned(bytes, from, trits, to)) {
+    const words = wordsOf(bytes, from, blocks * lanes);
+    const target = wordsOf(trits, to, 4 * blocks * lanes);
+    const step = lanes / 4;
+    for (let i = 0, at = 0; i < words.length; at += 3 * step) {
+      for (const end = i + step; i < end; i++, at++) {
+        const word = words[i] as number;
+        bad |= word & (word >>> 1) & 0x55555555;
+        target[at] = tritsOfWord((word >>> s0) & codeBits);
+        target[at + step] = tritsOfWord((word >>> s1) & codeBits);
+        target[at + 2 * step] = tritsOfWord((word >>> s2) & codeBits);
+        target[at + 3 * step] = tritsOfWord((word >>> s3) & codeBits);
+      }
+    }
+    if (bad !== 0) badCode(format);
+    return;
+  }
   for (let b = 0; b < blocks; b++) {
     const source = from + b * lanes;
     const target = to + b * lanes * 4;
@@ -79,6 +121,21 @@ export function packLanes(
   const s1 = high ? 4 : 2;
   const s2 = high ? 2 : 4;
   const s3 = high ? 0 : 6;
+  if (blocks * lanes >= wordwise && aligned(bytes, to, trits, from)) {
+    const words = wordsOf(bytes, to, blocks * lanes);
+    const source = wordsOf(trits, from, 4 * blocks * lanes);
+    const step = lanes / 4;
+    for (let i = 0, at = 0; i < words.length; at += 3 * step) {
+      for (const end = i + step; i < end; i++, at++) {
+        words[i] =
+          (codesOfWord(source[at] as number) << s0) |
+          (codesOfWord(source[at + step] as number) << s1) |
+          (codesOfWord(source[at + 2 * step] as number) << s2) |
+          (codesOfWord(source[at + 3 * step] as number) << s3);
+      }
+    }
+    return;
+  }
   for (let b = 0; b < blocks; b++) {
     const source = from + b * lanes * 4;
     const target = to + b * lanes;
