@@ -25,6 +25,8 @@ pub const entries = [_]abi.Entry{
     .{ .op = "unpack", .format = "f32", .unpack = &Float(.f32).unpack },
     .{ .op = "unpack", .format = "f16", .unpack = &Float(.f16).unpack },
     .{ .op = "unpack", .format = "bf16", .unpack = &Float(.bf16).unpack },
+    .{ .op = "unpack", .format = "q8_0", .unpack = &Blocks(32, 34, q8).unpack },
+    .{ .op = "unpack", .format = "q6_k", .unpack = &Blocks(256, 210, q6).unpack },
 };
 
 /// A format whose rows stand alone: decode(source, row, k, out) returns the OR of (code == 3).
@@ -267,4 +269,55 @@ fn Float(comptime element: enum { f32, f16, bf16 }) type {
             return 0;
         }
     };
+}
+
+/// A format of blocks of `columns` values in `size` bytes, decoded to floats one by one.
+fn Blocks(comptime columns: u32, comptime size: u32, comptime decode: anytype) type {
+    return struct {
+        fn unpack(
+            bytes: u64,
+            _: u32,
+            k: u32,
+            first: u32,
+            rows: u32,
+            out: u64,
+        ) callconv(.c) u32 {
+            const from: [*]const u8 = @ptrFromInt(bytes);
+            const to: [*]f32 = @ptrFromInt(out);
+            const blocks = k / columns;
+            const begin = @as(u64, first) * blocks;
+            for (0..@as(u64, rows) * blocks) |b| {
+                decode(from + (begin + b) * size, to + b * columns);
+            }
+            return 0;
+        }
+    };
+}
+
+/// f16 scale, 32 i8.
+fn q8(block: [*]const u8, out: [*]f32) void {
+    const scale = simd.splat(simd.halfAt(block));
+    inline for (0..2) |i| {
+        const codes = simd.loadI8(@ptrCast(block + 2 + i * simd.lanes));
+        simd.store(out + i * simd.lanes, simd.fromInts(codes) * scale);
+    }
+}
+
+/// Low nibbles [128], high pairs of bits [64], i8 scales [16], f16 scale; embed.zig says where each is.
+fn q6(block: [*]const u8, out: [*]f32) void {
+    const whole = simd.halfAt(block + 208);
+    const Codes = @Vector(simd.lanes, u8);
+    inline for (0..16) |group| {
+        const h = group / 8;
+        const s = group % 8 / 2;
+        const lane = group % 2 * 16;
+        const low: Codes = block[64 * h + 32 * (s % 2) + lane ..][0..simd.lanes].*;
+        const high: Codes = block[128 + 32 * h + lane ..][0..simd.lanes].*;
+        const nibbles = low >> @splat(4 * (s / 2)) & @as(Codes, @splat(15));
+        const pairs = high >> @splat(2 * s) & @as(Codes, @splat(3));
+        const codes = @as(simd.Ints, nibbles | pairs << @splat(4)) - @as(simd.Ints, @splat(32));
+        const factor: i8 = @bitCast(block[192 + group]);
+        const scale = simd.splat(whole * @as(f32, @floatFromInt(factor)));
+        simd.store(out + group * simd.lanes, simd.fromInts(codes) * scale);
+    }
 }
