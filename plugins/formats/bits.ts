@@ -77,18 +77,7 @@ export function unpackLanes(
   if (blocks * lanes >= wordwise && aligned(bytes, from, trits, to)) {
     const words = wordsOf(bytes, from, blocks * lanes);
     const target = wordsOf(trits, to, 4 * blocks * lanes);
-    const step = lanes / 4;
-    for (let i = 0, at = 0; i < words.length; at += 3 * step) {
-      for (const end = i + step; i < end; i++, at++) {
-        const word = words[i] as number;
-        bad |= word & (word >>> 1) & 0x55555555;
-        target[at] = tritsOfWord((word >>> s0) & codeBits);
-        target[at + step] = tritsOfWord((word >>> s1) & codeBits);
-        target[at + 2 * step] = tritsOfWord((word >>> s2) & codeBits);
-        target[at + 3 * step] = tritsOfWord((word >>> s3) & codeBits);
-      }
-    }
-    if (bad !== 0) badCode(format);
+    if (!unpackWords(words, target, lanes / 4, [s0, s1, s2, s3])) badCode(format);
     return;
   }
   for (let b = 0; b < blocks; b++) {
@@ -123,17 +112,7 @@ export function packLanes(
   const s3 = high ? 0 : 6;
   if (blocks * lanes >= wordwise && aligned(bytes, to, trits, from)) {
     const words = wordsOf(bytes, to, blocks * lanes);
-    const source = wordsOf(trits, from, 4 * blocks * lanes);
-    const step = lanes / 4;
-    for (let i = 0, at = 0; i < words.length; at += 3 * step) {
-      for (const end = i + step; i < end; i++, at++) {
-        words[i] =
-          (codesOfWord(source[at] as number) << s0) |
-          (codesOfWord(source[at + step] as number) << s1) |
-          (codesOfWord(source[at + 2 * step] as number) << s2) |
-          (codesOfWord(source[at + 3 * step] as number) << s3);
-      }
-    }
+    packWords(wordsOf(trits, from, 4 * blocks * lanes), words, lanes / 4, [s0, s1, s2, s3]);
     return;
   }
   for (let b = 0; b < blocks; b++) {
@@ -146,6 +125,46 @@ export function packLanes(
         (((trits[at + lanes] as number) + 1) << s1) |
         (((trits[at + 2 * lanes] as number) + 1) << s2) |
         (((trits[at + 3 * lanes] as number) + 1) << s3);
+    }
+  }
+}
+
+type Shifts = readonly [number, number, number, number];
+
+/** Blocks of `step` words to four times as many; false where a code is 3. */
+function unpackWords(
+  words: Int32Array,
+  trits: Int32Array,
+  step: number,
+  [s0, s1, s2, s3]: Shifts,
+): boolean {
+  let bad = 0;
+  for (let i = 0, at = 0; i < words.length; at += 3 * step) {
+    for (const end = i + step; i < end; i++, at++) {
+      const word = words[i] as number;
+      bad |= word & (word >>> 1) & 0x55555555;
+      trits[at] = tritsOfWord((word >>> s0) & codeBits);
+      trits[at + step] = tritsOfWord((word >>> s1) & codeBits);
+      trits[at + 2 * step] = tritsOfWord((word >>> s2) & codeBits);
+      trits[at + 3 * step] = tritsOfWord((word >>> s3) & codeBits);
+    }
+  }
+  return bad === 0;
+}
+
+function packWords(
+  trits: Int32Array,
+  words: Int32Array,
+  step: number,
+  [s0, s1, s2, s3]: Shifts,
+): void {
+  for (let i = 0, at = 0; i < words.length; at += 3 * step) {
+    for (const end = i + step; i < end; i++, at++) {
+      words[i] =
+        (codesOfWord(trits[at] as number) << s0) |
+        (codesOfWord(trits[at + step] as number) << s1) |
+        (codesOfWord(trits[at + 2 * step] as number) << s2) |
+        (codesOfWord(trits[at + 3 * step] as number) << s3);
     }
   }
 }
