@@ -18,7 +18,8 @@ export function stringSchema(schema: Schema, path: string): Expression {
     return stringLike(pattern, `${path}/pattern`);
   }
   if (format !== undefined) {
-    const known = typeof format === "string" ? formats[format] : undefined;
+    const known =
+      typeof format === "string" && Object.hasOwn(formats, format) ? formats[format] : undefined;
     if (known === undefined) {
       const list = Object.keys(formats).join(", ");
       fail(`${path}/format`, `format ${JSON.stringify(format)} is not supported (${list} are)`);

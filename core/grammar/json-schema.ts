@@ -262,7 +262,7 @@ class SchemaCompiler {
     const prefix = schema.prefixItems;
     const rest = schema.items ?? prefix === undefined;
     if (Array.isArray(rest)) fail(`${path}/items`, 'a list of schemas; it is "prefixItems" now');
-    if (prefix === undefined) {
+    if (prefix === undefined || (Array.isArray(prefix) && prefix.length === 0)) {
       if (rest === false || max === 0) {
         if (min > 0) fail(`${path}/minItems`, "no item is allowed");
         return array(rule(" value"), 0, 0);

@@ -5,7 +5,7 @@ import type { ChatMessage, Tool } from "./types.ts";
 
 /** Templates come from files nobody checked: bounds on their text, their work and their output. */
 const limits = {
-  source: 512 * 1024,
+  source: 128 * 1024,
   steps: 200_000,
   stepsPerMessage: 2_000,
   text: 16 * 1024 * 1024,
@@ -121,11 +121,18 @@ class BoundedInterpreter extends Interpreter {
   override evaluate(...args: Parameters<Interpreter["evaluate"]>) {
     if (this.#steps-- <= 0) throw new Error("it does too much work");
     const value = super.evaluate(...args);
+    this.#steps -= size(value.value);
     if (typeof value.value === "string" && value.value.length > limits.text) {
       throw new Error("its text is too long");
     }
     return value;
   }
+}
+
+/** Steps that making or walking a value counts for: a few of them must not hide the work of many. */
+function size(value: unknown): number {
+  if (typeof value === "string") return value.length >> 10;
+  return Array.isArray(value) ? value.length >> 6 : 0;
 }
 
 const globals: Readonly<Record<string, unknown>> = {

@@ -81,10 +81,10 @@ export function mapName(stored: string): Target | undefined {
     .replace(wrappers, "")
     .replaceAll("._orig_mod.", ".")
     .replace(/^(model|transformer)\./, "");
-  const alone = outside[name];
+  const alone = own(outside, name);
   if (alone) return { name: alone };
   const layer = /^layers\.(\d+)\.(.+)\.(\w+)$/.exec(name);
-  const suffix = suffixes[layer?.[3] ?? ""];
+  const suffix = own(suffixes, layer?.[3] ?? "");
   if (!layer || !suffix) return undefined;
   const [, number, path] = layer as unknown as [string, string, string];
   return mapModule(`blk.${Number(number)}`, path, suffix);
@@ -93,14 +93,21 @@ export function mapName(stored: string): Target | undefined {
 function mapModule(block: string, path: string, suffix: string): Target | undefined {
   const expert = /^(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(.+)$/.exec(path);
   if (expert) {
-    const part = experts[expert[2] ?? ""];
+    const part = own(experts, expert[2] ?? "");
     return part ? { name: `${block}.${part}.${suffix}`, expert: Number(expert[1]) } : undefined;
   }
-  const known = modules[path];
+  const known = own(modules, path);
   if (known) return { name: `${block}.${known}.${suffix}` };
   for (const norm of inputNorms) {
-    const linear = path.endsWith(`.${norm}`) ? modules[path.slice(0, -norm.length - 1)] : undefined;
+    const linear = path.endsWith(`.${norm}`)
+      ? own(modules, path.slice(0, -norm.length - 1))
+      : undefined;
     if (linear) return { name: `${block}.${linear}_norm_in.${suffix}` };
   }
   return undefined;
+}
+
+/** A name of a file may be "constructor", which every object has. */
+function own(table: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(table, name) ? table[name] : undefined;
 }

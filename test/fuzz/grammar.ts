@@ -124,7 +124,7 @@ function bomb(chance: Chance): string {
   return JSON.stringify(nested);
 }
 
-const ajv = new Ajv({ strict: false, validateFormats: false, logger: false });
+const ajv = new Ajv({ strict: false, validateFormats: false, logger: false, ownProperties: true });
 
 function checkSchema(input: Input): Verdict {
   const source = input as string;
