@@ -2,6 +2,7 @@
 import { WrinkleFreeError } from "../errors.ts";
 import { automaton, type CharacterAutomaton, type CharacterSet } from "./characters.ts";
 import type { Expression, Grammar } from "./expression.ts";
+import { type TextTree, textTree } from "./text-tree.ts";
 
 /** Larger grammars are refused. */
 const limits = {
@@ -131,14 +132,8 @@ class Compiler {
 
   #kind(expression: Expression, next: number): number {
     switch (expression.kind) {
-      case "text": {
-        let at = next;
-        const bytes = new TextEncoder().encode(expression.text);
-        for (let i = bytes.length - 1; i >= 0; i--) {
-          at = this.#add({ kind: "byte", byte: bytes[i]!, next: at });
-        }
-        return at;
-      }
+      case "text":
+        return this.#bytes(new TextEncoder().encode(expression.text), next);
       case "characters":
         return this.#loop(expression, 1, 1, next);
       case "sequence": {
@@ -149,10 +144,7 @@ class Compiler {
         return at;
       }
       case "choice":
-        return this.#add({
-          kind: "split",
-          next: expression.items.map((item) => this.#compile(item, next)),
-        });
+        return this.#choice(expression.items, next);
       case "rule":
         return this.#add({ kind: "call", rule: this.#rule(expression.name), next });
       case "repeat":
@@ -160,6 +152,33 @@ class Compiler {
       case "token":
         return this.#add({ ...expression, next });
     }
+  }
+
+  #bytes(bytes: Uint8Array, next: number): number {
+    let at = next;
+    for (let i = bytes.length - 1; i >= 0; i--) {
+      at = this.#add({ kind: "byte", byte: bytes[i]!, next: at });
+    }
+    return at;
+  }
+
+  /** Plain texts share their beginnings; what else there is stands beside them. */
+  #choice(items: readonly Expression[], next: number): number {
+    const texts = items.flatMap((item) => (item.kind === "text" ? [item.text] : []));
+    const others = items.filter((item) => item.kind !== "text");
+    const ways = others.map((item) => this.#compile(item, next));
+    if (texts.length > 0) ways.push(this.#tree(textTree(texts), next));
+    return this.#split(ways);
+  }
+
+  #tree(tree: TextTree, next: number): number {
+    const ways = tree.branches.map((branch) => this.#tree(branch, next));
+    if (tree.ends) ways.push(next);
+    return this.#bytes(tree.bytes, this.#split(ways));
+  }
+
+  #split(ways: readonly number[]): number {
+    return ways.length === 1 ? ways[0]! : this.#add({ kind: "split", next: [...ways] });
   }
 
   #repeat({ item, min, max }: Expression & { kind: "repeat" }, next: number): number {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { State } from "../../core/grammar/matcher.ts";
 import { ConstraintFactory, checkConstraint, Random, type Tokenizer } from "../../core/index.ts";
 import { chain, neutral } from "../samplers/helpers.ts";
-import { allowed, factory, matcherOf, tokenizer, walk } from "./helpers.ts";
+import { allowed, factory, matcherOf, matches, tokenizer, walk } from "./helpers.ts";
 
 const grammars = [
   "root ::= .*",
@@ -105,6 +105,20 @@ describe("choices", () => {
       seen.add(walk(factory.create({ kind: "choice", source }), random, 50)!);
     }
     expect([...seen].sort()).toEqual([...JSON.parse(source)].sort());
+  });
+
+  test("may be thousands, with common beginnings, one within another, or twice", () => {
+    const texts = Array.from({ length: 6000 }, (_, i) => `word ${i}`);
+    const source = JSON.stringify([...texts, "word", "word 5999", "", "wörd", "word 12 and more"]);
+    for (const text of ["word 0", "word 59", "word 5999", "word", "", "wörd", "word 12 and more"]) {
+      expect([text, matches("choice", source, text)]).toEqual([text, true]);
+    }
+    for (const text of ["word 6000", "word ", "wor", "word 12 ", "w\u00f6r", "word 5999x"]) {
+      expect([text, matches("choice", source, text)]).toEqual([text, false]);
+    }
+    const values = JSON.stringify({ enum: texts });
+    expect(matches("json_schema", values, '"word 4711"')).toBe(true);
+    expect(matches("json_schema", values, '"word 6001"')).toBe(false);
   });
 
   test("that are none are refused", () => {
