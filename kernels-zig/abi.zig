@@ -482,6 +482,8 @@ pub const Host = extern struct {
         factors: u64,
         magnitude: f32,
     ) callconv(.c) void,
+    /// Bytes of mapped files that were read after others had cut them off; zeros were given.
+    lost_bytes: *const fn () callconv(.c) u64,
 };
 
 /// Job of Host.pack: `n` rows of `k` values at `source` become 16-row blocks first_block + b *

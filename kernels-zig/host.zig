@@ -2,6 +2,7 @@
 const abi = @import("abi.zig");
 const cpu = @import("cpu.zig");
 const executor = @import("executor.zig");
+const lost = @import("lost.zig");
 const memory = @import("memory.zig");
 const packing = @import("packing.zig");
 const pool = @import("pool.zig");
@@ -20,6 +21,7 @@ var table: abi.Host = .{
     .copy = &memory.copy,
     .pack = &packing.pack,
     .rope_table = &rope_table.fill,
+    .lost_bytes = &lost.bytes,
 };
 
 /// The table, with what this machine can do.

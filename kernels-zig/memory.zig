@@ -1,6 +1,7 @@
 //! Memory of the runtime: anonymous memory on huge pages, and files mapped read-only.
 const std = @import("std");
 const builtin = @import("builtin");
+const lost = @import("lost.zig");
 const linux = std.os.linux;
 
 const huge_page = 2 << 20;
@@ -59,6 +60,7 @@ pub fn map(path: [*:0]const u8, bytes: u64) callconv(.c) i64 {
     if (bytes == 0 or end != bytes) return -@as(i64, @intFromEnum(std.c.E.INVAL));
     const at = std.c.mmap(null, bytes, .{ .READ = true }, .{ .TYPE = .SHARED }, file, 0);
     if (at == std.c.MAP_FAILED) return negated();
+    lost.guard(@intFromPtr(at), bytes);
     return @intCast(@intFromPtr(at));
 }
 
@@ -68,6 +70,7 @@ fn negated() i64 {
 
 pub fn unmap(address: u64, bytes: u64) callconv(.c) void {
     if (address == 0 or builtin.os.tag == .windows) return;
+    lost.forget(address);
     _ = std.c.munmap(@ptrFromInt(address), bytes);
 }
 

@@ -10,6 +10,7 @@ import {
   WrinkleFreeError,
 } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
+import { openKernels } from "../../core/native/select.ts";
 import type { ServedModel } from "./model.ts";
 import { namedTemplates } from "./templates.ts";
 import { pieceText } from "./tokens.ts";
@@ -29,7 +30,9 @@ const isolated = new URL("../isolated.ts", import.meta.url);
 /** Loads a model. Throws what the loader, the tokenizer, the template and the engine throw. */
 export async function loadModel(registry: Registry, options: LoadOptions): Promise<ServedModel> {
   const { aliases, chatTemplate, isolate, ...engine } = options;
-  // The tokenizer reads its tables where they lie in the file, so the file stays open with it.
+  // The tokenizer reads its tables where they lie in the file, so the file stays open with it,
+  // mapped by the native library: that one lives through a file cut off by others.
+  openKernels(registry.kernels, { isa: options.isa });
   const file = await openModel(options.model, registry, { weightScale: options.weightScale });
   let client: EngineClient;
   let text: ReturnType<typeof openText>;

@@ -1,5 +1,6 @@
 // Starts the engine, in a Worker or a process, and drives it: requests in, async event streams out.
 import { randomUUID } from "node:crypto";
+import { statSync } from "node:fs";
 import { WrinkleFreeError } from "../errors.ts";
 import type { EngineOptions } from "./engine.ts";
 import { type Link, processLink, workerLink } from "./link.ts";
@@ -30,8 +31,22 @@ export interface StartEngineOptions extends RuntimeOptions {
  */
 export async function startEngine(options: StartEngineOptions): Promise<EngineClient> {
   const { progress, ...own } = options;
+  const opened = stateOf(own.model);
   const first = await startOnce(own, progress);
-  return new SupervisedClient(first, () => startOnce(own));
+  return new SupervisedClient(first, async () => {
+    // Another file would not fit the tokenizer that was read from this one.
+    if (stateOf(own.model) === opened) return startOnce(own);
+    throw new WrinkleFreeError("bad_file", `${own.model} has changed since the start`, {
+      file: own.model,
+      hint: "Start the server again.",
+    });
+  });
+}
+
+/** What changes when a file is written or replaced; nothing does for a folder. */
+function stateOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() ? `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeMs}` : "";
 }
 
 async function startOnce(

@@ -1,5 +1,6 @@
 // Makes a model runnable: kernels chosen, weights packed, KV pages allocated, the tape recorded.
 import { freemem } from "node:os";
+import { basename } from "node:path";
 import { WrinkleFreeError } from "../errors.ts";
 import { type Model, openModel } from "../model.ts";
 import { pagePositions } from "../native/abi.ts";
@@ -75,6 +76,8 @@ export class Runtime implements StepRunner {
   readonly #weights: WeightPacker;
   readonly #kv: Region;
   readonly #pageBytes: number;
+  /** What the process had lost before this model was opened. */
+  readonly #lostBefore: number;
   #fingerprint: string | undefined;
 
   constructor(parts: {
@@ -101,14 +104,17 @@ export class Runtime implements StepRunner {
     this.#weights = parts.weights;
     this.#kv = parts.kv;
     this.#pageBytes = parts.pageBytes;
+    this.#lostBefore = parts.host.lostBytes;
   }
 
   get topLimit(): number {
     return this.tape.topLimit;
   }
 
+  /** Runs a step. Throws `bad_file` when the model's file was found cut off meanwhile. */
   run(plan: StepPlan, top: number | "all" = "all"): void {
     this.tape.run(plan, top);
+    if (this.#host.lostBytes > this.#lostBefore) throw cutOff(this.model.path);
     this.#weights.residents.afterStep();
   }
 
@@ -170,6 +176,8 @@ export class Runtime implements StepRunner {
 
 /** Opens a model for running. Throws `bad_file`, `unsupported`, `out_of_memory`, `usage`. */
 export async function openRuntime(options: RuntimeOptions, registry: Registry): Promise<Runtime> {
+  // First, so that the native library maps the model's file.
+  openKernels(registry.kernels, { isa: options.isa });
   const model = await openModel(options.model, registry, { weightScale: options.weightScale });
   try {
     return createRuntime(model, options, registry);
@@ -186,6 +194,7 @@ export function createRuntime(
   registry: Registry,
 ): Runtime {
   const { host, entries, isa } = openKernels(registry.kernels, { isa: options.isa });
+  const lostBefore = host.lostBytes;
   const hp = model.hyperparameters;
   const threads = options.threads ?? navigator.hardwareConcurrency;
   const pool = host.createPool(threads);
@@ -238,7 +247,16 @@ export function createRuntime(
   const tape = new Tape(recorder, host, pool, limits, pagePositions);
   const layout = kernels.ternaryLayout(options.layout).format;
   const info = describeModel(model, { contextLength, threads, isa, layout, bytes: total });
+  if (host.lostBytes > lostBefore) throw cutOff(model.path);
   return new Runtime({ model, tape, info, kernels, host, pool, weights, kv, pages, pageBytes });
+}
+
+/** Names the file without its folder: requests in work are told. */
+function cutOff(path: string): WrinkleFreeError {
+  return new WrinkleFreeError("bad_file", `${basename(path)} was cut off while it was in use`, {
+    file: path,
+    hint: "Put the file back and start again. Replace models by renaming the new file.",
+  });
 }
 
 /** Pages of the pool: always room for one full context. */

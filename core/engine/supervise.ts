@@ -43,7 +43,8 @@ export class SupervisedClient implements EngineClient {
     request: Omit<GenerateRequest, "id">,
     options: { signal?: AbortSignal } = {},
   ): AsyncIterableIterator<EngineEvent> {
-    // Tried twice only: a request that itself ends the engine must not do so for ever.
+    // Tried twice only: a request that itself ends the engine must not do so for ever. While the
+    // engine cannot be started, `#current` rejects.
     for (let tries = 0; ; tries++) {
       const client = await this.#current;
       let answered = false;
@@ -105,23 +106,31 @@ export class SupervisedClient implements EngineClient {
     if (this.#closing) return;
     this.#available = false;
     const healthy = performance.now() - since > healthyAfter;
-    this.#current = this.#restart(healthy ? 0 : pause, healthy ? firstPause : pause * 2);
-    this.#current.catch(() => {});
+    const next = healthy ? firstPause : pause * 2;
+    let pauseMs = healthy ? 0 : pause;
+    // Requests wait for the first try. When it fails they are refused until another succeeds.
+    this.#current = this.#restart(pauseMs, next);
+    while (!(await this.#current.catch(() => undefined)) && !this.#closing) {
+      pauseMs = Math.min(longestPause, Math.max(pauseMs * 2, firstPause));
+      await this.#restart(pauseMs, next).catch(() => {});
+    }
   }
 
-  async #restart(first: number, next: number): Promise<MortalClient> {
-    let pause = first;
-    for (;;) {
-      await Bun.sleep(Math.min(pause, longestPause));
-      if (this.#closing) throw new WrinkleFreeError("unavailable", "the server is shutting down");
-      try {
-        const client = await this.#start();
-        this.#available = true;
-        this.#watch(client, next);
-        return client;
-      } catch {
-        pause = Math.max(pause * 2, firstPause);
-      }
+  async #restart(pauseMs: number, next: number): Promise<MortalClient> {
+    await Bun.sleep(pauseMs);
+    if (this.#closing) throw new WrinkleFreeError("unavailable", "the server is shutting down");
+    try {
+      const client = await this.#start();
+      this.#current = Promise.resolve(client);
+      this.#available = true;
+      this.#watch(client, next);
+      return client;
+    } catch (cause) {
+      const why = cause instanceof WrinkleFreeError ? ` (${cause.code})` : "";
+      throw new WrinkleFreeError("unavailable", `the engine cannot be started again${why}`, {
+        hint: "The server goes on trying.",
+        cause,
+      });
     }
   }
 }

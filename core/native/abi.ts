@@ -391,7 +391,7 @@ export const layouts = {
     },
   },
   Host: {
-    size: 88,
+    size: 96,
     fields: {
       size: { offset: 0, bytes: 4, type: "u32" },
       features: { offset: 4, bytes: 4, type: "u32" },
@@ -405,6 +405,7 @@ export const layouts = {
       copy: { offset: 64, bytes: 8, type: "u64" },
       pack: { offset: 72, bytes: 8, type: "u64" },
       ropeTable: { offset: 80, bytes: 8, type: "u64" },
+      lostBytes: { offset: 88, bytes: 8, type: "u64" },
     },
   },
   PackJob: {

@@ -19,6 +19,7 @@ const signatures = {
   copy: { args: ["ptr", "ptr", "u64"], returns: "void" },
   pack: { args: ["ptr", "ptr"], returns: "u32" },
   ropeTable: { args: ["ptr", "u32", "u32", "f64", "f64", "ptr", "f32"], returns: "void" },
+  lostBytes: { args: [], returns: FFIType.i64_fast },
 } as const;
 
 function link(address: number) {
@@ -41,6 +42,7 @@ function link(address: number) {
     copy: at("copy"),
     pack: at("pack"),
     ropeTable: at("ropeTable"),
+    lostBytes: at("lostBytes"),
   });
   return { symbols, features: table.features };
 }
@@ -88,8 +90,8 @@ export class Host {
   }
 
   /**
-   * Maps a whole file read-only. The file must not be truncated while it is mapped. Throws
-   * `not_found` or `bad_file` naming it.
+   * Maps a whole file read-only. Bytes that others cut off later read as zeros; see `lostBytes`.
+   * Throws `not_found` or `bad_file` naming it.
    */
   mapFile(path: string): Region {
     const size = fileSize(path);
@@ -99,6 +101,11 @@ export class Host {
       throw new WrinkleFreeError("bad_file", `cannot map ${path}: ${reason}`, { file: path });
     }
     return new Region(result, size, (at, bytes) => this.#native.unmap(p(at), bytes));
+  }
+
+  /** Bytes of mapped files, of this process, that were read after others had cut them off. */
+  get lostBytes(): number {
+    return Number(this.#native.lostBytes());
   }
 
   copy(to: number, from: number, bytes: number): void {

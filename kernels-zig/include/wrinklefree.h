@@ -370,6 +370,7 @@ struct wf_host {
     void (*copy)(uint64_t, uint64_t, uint64_t);
     uint32_t (*pack)(uint64_t, uint64_t);
     void (*rope_table)(uint64_t, uint32_t, uint32_t, double, double, uint64_t, float);
+    uint64_t (*lost_bytes)(void);
 };
 
 struct wf_pack_job {
