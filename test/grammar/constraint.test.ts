@@ -109,8 +109,8 @@ describe("choices", () => {
 
   test("may be thousands, with common beginnings, one within another, or twice", () => {
     const texts = Array.from({ length: 6000 }, (_, i) => `word ${i}`);
-    const source = JSON.stringify([...texts, "word", "word 5999", "", "wörd", "word 12 and more"]);
-    for (const text of ["word 0", "word 59", "word 5999", "word", "", "wörd", "word 12 and more"]) {
+    const source = JSON.stringify([...texts, "word", "word 5999", "wörd", "word 12 and more"]);
+    for (const text of ["word 0", "word 59", "word 5999", "word", "wörd", "word 12 and more"]) {
       expect([text, matches("choice", source, text)]).toEqual([text, true]);
     }
     for (const text of ["word 6000", "word ", "wor", "word 12 ", "w\u00f6r", "word 5999x"]) {
