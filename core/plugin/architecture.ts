@@ -53,6 +53,8 @@ export type Gate = "relu2" | "silu" | "gelu";
  */
 export interface Recorder {
   readonly model: ModelView;
+  /** Positions that a sequence may have in this run; at most what the cache was made for. */
+  readonly contextLength: number;
   /** Token ids of the step to rows of the embedding, times `scale`. */
   embed(weight: string, options?: { scale?: number }): Value;
   /** RMSNorm over the last dimension (or each head's, with `heads`), in float32. */

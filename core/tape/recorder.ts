@@ -74,6 +74,10 @@ export class TapeRecorder implements Recorder {
     this.#experts = new ExpertsRecorder(context, this);
   }
 
+  get contextLength(): number {
+    return this.#limits.contextLength;
+  }
+
   get ops(): readonly RecordedOp[] {
     return this.#tape.ops;
   }

@@ -56,7 +56,7 @@ function attention(recorder: Recorder, family: Family, layer: number, x: Value):
   ];
   if (model.has(part("attn_q_norm"))) q = recorder.norm(q, part("attn_q_norm"), { heads });
   if (model.has(part("attn_k_norm"))) k = recorder.norm(k, part("attn_k_norm"), { heads: kvHeads });
-  recorder.rope(q, k, ropeOptions(model, family.rope));
+  recorder.rope(q, k, ropeOptions(recorder, family.rope));
   let o = recorder.attend(q, k, v, { layer });
   if (model.has(part("attn_sub_norm"))) {
     o = recorder.norm(o, part("attn_sub_norm"), { epsilon: subNormEpsilon });

@@ -4,7 +4,8 @@ import { type ModelView, type Recorder, WrinkleFreeError } from "../../core/inde
 type RopeOptions = Parameters<Recorder["rope"]>[2];
 
 /** Rope options from GGUF's `{arch}.rope.*`; rope_freqs.weight, where it is, holds the factors. */
-export function ropeOptions(model: ModelView, family: RopeOptions["kind"]): RopeOptions {
+export function ropeOptions(recorder: Recorder, family: RopeOptions["kind"]): RopeOptions {
+  const { model, contextLength } = recorder;
   const { architecture } = model.hyperparameters;
   const kind = model.metadata[`${architecture}.rope.kind`] ?? family;
   if (kind !== "half" && kind !== "interleaved") {
@@ -13,14 +14,14 @@ export function ropeOptions(model: ModelView, family: RopeOptions["kind"]): Rope
     });
   }
   if (model.has("rope_freqs.weight")) return { kind, factors: "rope_freqs.weight" };
-  return { kind, ...scaling(model) };
+  return { kind, ...scaling(model, contextLength) };
 }
 
 /**
  * Divisors of the base frequencies theta^(-2i/d), i = 0..d/2-1, and the factor on cos and sin, of the
  * scalings "linear", "llama3" (Llama 3.1), "yarn" (arXiv 2309.00071) and "longrope" (2402.13753).
  */
-function scaling(model: ModelView): Pick<RopeOptions, "factors" | "scale"> {
+function scaling(model: ModelView, running: number): Pick<RopeOptions, "factors" | "scale"> {
   const { architecture, ropeDimensions, ropeTheta, contextLength } = model.hyperparameters;
   const key = (name: string): string => `${architecture}.rope.scaling.${name}`;
   const number = (name: string, fallback: number): number => {
@@ -53,20 +54,23 @@ function scaling(model: ModelView): Pick<RopeOptions, "factors" | "scale"> {
       };
     }
     case "longrope":
-      return longRope(model, contextLength, original);
+      return longRope(model, running, original);
     default:
       return {};
   }
 }
 
-/** Factors for short or long contexts, by the model's own context length. */
+/**
+ * Factors for short or long contexts, by the context of this run as llama.cpp chooses (transformers:
+ * by the length of each text); the factor on cos and sin is the model's, whatever the context.
+ */
 function longRope(
   model: ModelView,
-  contextLength: number,
+  running: number,
   original: number,
 ): Pick<RopeOptions, "factors" | "scale"> {
-  const { architecture, ropeDimensions } = model.hyperparameters;
-  const which = contextLength > original ? "long" : "short";
+  const { architecture, ropeDimensions, contextLength } = model.hyperparameters;
+  const which = running > original ? "long" : "short";
   const ratio = contextLength / original;
   const scale = ratio > 1 ? Math.sqrt(1 + Math.log(ratio) / Math.log(original)) : 1;
   const tensor = `rope_factors_${which}.weight`;

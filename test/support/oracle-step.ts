@@ -33,12 +33,14 @@ interface Known extends Value {
  */
 export class OracleStep implements Recorder {
   readonly model: Model;
+  readonly contextLength: number;
   result: Float32Array[] = [];
   readonly #tokens: readonly number[];
   #id = 0;
 
   constructor(model: Model, tokens: readonly number[]) {
     this.model = model;
+    this.contextLength = model.hyperparameters.contextLength;
     this.#tokens = tokens;
   }
 
