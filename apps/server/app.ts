@@ -62,7 +62,7 @@ async function answer(
   let response: Response;
   try {
     if (server.activity.draining && !route.whileDraining) throw shuttingDown();
-    checkOrigin(server.settings, request);
+    checkOrigin(server.settings, request, route.public);
     if (!route.public) checkKey(server.settings, request);
     if (reading) call.body = await readBody(route, reading, request);
     server.connections.expectEngine(request);

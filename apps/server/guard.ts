@@ -40,9 +40,10 @@ const loopback = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
 
 /**
  * Refuses web pages: a foreign Host on a loopback address is DNS rebinding, a foreign Origin is
- * another site's script. Programs send neither. Throws 403.
+ * another site's script, and a Sec-Fetch-Site another site's image or form, which may reach what is
+ * `open` only. Programs send none of them. Throws 403.
  */
-export function checkOrigin(settings: ServerSettings, request: Request): void {
+export function checkOrigin(settings: ServerSettings, request: Request, open = false): void {
   const origin = request.headers.get("origin");
   const host = request.headers.get("host") ?? "";
   if (loopback.test(settings.host) && !hostAllowed(settings, hostName(host))) {
@@ -51,7 +52,12 @@ export function checkOrigin(settings: ServerSettings, request: Request): void {
       `Host '${host}' is not served here; start the server with --allowed-host to allow it.`,
     );
   }
-  if (!origin || originAllowed(settings, origin)) return;
+  if (!origin) {
+    const foreign = request.headers.get("sec-fetch-site") === "cross-site";
+    if (!foreign || open || settings.corsOrigins.includes("*")) return;
+    throw new HttpError("permission_error", "Pages of other sites may not call this server.");
+  }
+  if (originAllowed(settings, origin)) return;
   if (sameSite(origin, host)) return;
   throw new HttpError(
     "permission_error",
