@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { compare, evaluate, harnessPython } from "../../apps/eval/run.ts";
+import { taskGroups } from "../../apps/eval/tasks.ts";
 import type { Runtime } from "../../core/engine/runtime.ts";
 import { createTokenizer } from "../../core/index.ts";
 import { testServer } from "../server/support.ts";
@@ -138,18 +139,51 @@ describe.skipIf(python === undefined)("lm-eval", async () => {
     } finally {
       await other.stop();
     }
-  }, 120_000);
+  }, 300_000);
 
-  test("the command asks as a chat, at INFERENCE_URL", async () => {
-    const command = ["apps/cli/main.ts", "eval", "--chat", "--json"];
+  test("the command asks as a chat, at INFERENCE_URL, and compares", async () => {
+    const command = ["apps/cli/main.ts", "eval", "--chat", "--json", "--compare", server.url];
     const { code, out, error } = await run([process.execPath, ...command], root, {
       INFERENCE_URL: server.url,
       OPENAI_API_KEY: "sesame",
       XDG_CACHE_HOME: cache,
     });
     expect({ code, error }).toEqual({ code: 0, error: "" });
-    const { results } = JSON.parse(out);
-    expect(results).toMatchObject([{ task: "smoke_chat", name: "exact_match", count: 8 }]);
-    expect(results[0].value).toBeGreaterThan(0.5);
-  }, 120_000);
+    const { servers, comparison } = JSON.parse(out);
+    for (const { results } of servers) {
+      expect(results).toMatchObject([{ task: "smoke_chat", name: "exact_match", count: 8 }]);
+      expect(results[0].value).toBeGreaterThan(0.5);
+    }
+    const scores = { exact_match: { difference: 0, interval: [0, 0] } };
+    expect(comparison).toEqual({
+      tasks: [{ task: "smoke_chat", count: 8, agreement: 1, scores }],
+      divergence: null,
+    });
+  }, 300_000);
+
+  test("bitdistill's tasks are ones that the harness has, and ROUGE is counted", async () => {
+    const [group] = taskGroups(["bitdistill"], false, output);
+    const { folder, tasks } = group!;
+    const site = ["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"];
+    const packages = (await run([python, ...site], root)).out.trim();
+    const glue = join(packages, "lm_eval/tasks/glue");
+    const files = [glue, folder].flatMap((path) =>
+      readdirSync(path, { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".yaml"))
+        .map((name) => readFileSync(join(path, name), "utf8")),
+    );
+    for (const task of tasks) {
+      expect(files.filter((text) => text.split("\n").includes(`task: ${task}`)).length).toBe(1);
+    }
+    const call = "utils.rouge({'highlights': 'the cat sat on the mat'}, ['a cat sat on a mat'])";
+    const print = `import json, utils; print(json.dumps(${call}))`;
+    const scored = await run([python, "-c", print], folder, {
+      PYTHONDONTWRITEBYTECODE: "1",
+    });
+    // Four of six words; of five pairs of words "cat sat" and "sat on".
+    const { rouge1, rouge2, rougeL } = JSON.parse(scored.out);
+    expect(rouge1).toBeCloseTo(4 / 6, 12);
+    expect(rouge2).toBeCloseTo(2 / 5, 12);
+    expect(rougeL).toBeCloseTo(4 / 6, 12);
+  }, 300_000);
 });
