@@ -149,7 +149,7 @@ function engineFamilies(stats: Totals, rates: Rates, { observer }: ServerState):
     counter("tokens_predicted_total", "Tokens generated.", stats.generatedTokens),
     counter("tokens_predicted_seconds_total", "Time of generating.", stats.generatedMs / 1000),
     counter("n_decode_total", "Steps of the engine.", stats.steps),
-    counter("n_tokens_max", "Most tokens of one sequence.", observer.longest),
+    gauge("n_tokens_max", "Most tokens of one sequence.", observer.longest),
     counter("spec_decode_num_draft_tokens_total", "Tokens proposed.", drafts.proposed),
     counter("spec_decode_num_accepted_tokens_total", "Proposals taken.", drafts.accepted),
     gauge("prompt_tokens_seconds", "Prompt tokens a second since the last scrape.", prompt),
