@@ -1,4 +1,4 @@
-//! Attention of a few queries over a span of positions: the unit in which it is reduced.
+//! Attention over a span of positions, the unit in which it is reduced, for a few queries at a time.
 //!
 //! Canonical order, all in float32. Over the positions p of a span that take part:
 //!   s_p = (q . k_p) * scale; the product is a chain of fused steps over d ascending (int8 keys:
@@ -94,12 +94,15 @@ inline fn loadStored(comptime t: Stored, address: usize, index: usize) Lanes {
     };
 }
 
-/// Converts `count` elements to floats, in the same layout.
-pub fn stage(stored: Stored, from: usize, count: usize, to: [*]f32) void {
+/// Converts elements of the first `count` columns (a multiple of 16) of rows of `dim` to floats, row
+/// after row.
+pub fn stage(stored: Stored, from: usize, rows: usize, dim: usize, count: usize, to: [*]f32) void {
     switch (stored) {
-        inline else => |t| {
+        inline else => |t| for (0..rows) |row| {
             var i: usize = 0;
-            while (i < count) : (i += lanes) simd.store(to + i, loadStored(t, from, i));
+            while (i < count) : (i += lanes) {
+                simd.store(to + row * count + i, loadStored(t, from, row * dim + i));
+            }
         },
     }
 }
@@ -126,23 +129,36 @@ pub fn scorePage(
     }
 }
 
-/// Scores of a span's pages to the weights of its values; sets maximum and sum of the states. Query i
-/// takes part with its first counts[i] positions, 1..128, which do not fall with i.
+/// Maximum of a query's scores, and the sum of its weights.
+pub const Softened = struct { top: f32, total: f32 };
+
+/// Scores of the first counts[i] positions of a span, 1..128, not falling with i, to the weights of
+/// its values.
 pub fn weigh(
-    comptime n: usize,
     span: *const [pages]Page,
-    counts: *const [n]usize,
-    states: *const [n]State,
-    weights: *[n]Weights,
+    counts: []const usize,
+    weights: []Weights,
+    softened: []Softened,
 ) void {
-    inline for (0..n) |i| soften(&weights[i], counts[i], states[i]);
-    for (span[0..pagesOf(counts[n - 1])], 0..) |*page, at| {
-        if (page.value_scales == 0) continue;
-        inline for (0..n) |i| scaleWeights(@as([*]f32, &weights[i]) + at * kv.positions, page);
+    @setEvalBranchQuota(10000);
+    var i: usize = 0;
+    while (i < counts.len) {
+        const left = @min(counts.len - i, soften_together);
+        inline for (1..soften_together + 1) |n| if (left == n) {
+            softened[i..][0..n].* = soften(n, counts[i..][0..n], weights[i..][0..n]);
+        };
+        i += left;
+    }
+    if (span[0].value_scales == 0) return;
+    for (weights, counts) |*row, count| {
+        for (span[0..pagesOf(count)], 0..) |*page, at| {
+            scaleWeights(row[at * kv.positions ..].ptr, page);
+        }
     }
 }
 
-/// Adds the weighted values of pages first..last-1 of a span to the states, which page 0 sets.
+/// Adds the weighted values of pages first..last-1 of a span to the states, which page 0 sets. Query i
+/// takes part with its first counts[i] positions, which do not fall with i.
 pub fn addPages(
     comptime n: usize,
     shape: Shape,
@@ -163,23 +179,6 @@ pub fn addPages(
 /// Pages that hold the first `count` positions of a span.
 pub fn pagesOf(count: usize) usize {
     return std.math.divCeil(usize, count, kv.positions) catch unreachable;
-}
-
-/// Sets the states of n queries from a span, see weigh.
-pub fn attend(
-    comptime n: usize,
-    shape: Shape,
-    span: *const [pages]Page,
-    queries: *const [n][*]const f32,
-    counts: *const [n]usize,
-    states: *const [n]State,
-) void {
-    @setEvalBranchQuota(100000);
-    var weights: [n]Weights = undefined;
-    const used = pagesOf(counts[n - 1]);
-    for (span[0..used], 0..) |*page, at| scorePage(n, shape, page, at, queries, &weights);
-    weigh(n, span, counts, states, &weights);
-    addPages(n, shape, span, 0, used, counts, states, &weights);
 }
 
 fn scores(
@@ -217,27 +216,42 @@ fn scores(
     }
 }
 
-/// Scores to weights e^(score - maximum), zero past `count`; sets maximum and sum of the state.
-fn soften(row: *Weights, count: usize, state: State) void {
-    const w: [*]f32 = row;
-    const used = std.math.divCeil(usize, count, lanes) catch unreachable;
+/// Queries whose chains of dependent steps overlap in soften.
+const soften_together = if (simd.avx512) 4 else 2;
+
+/// Scores to weights e^(score - maximum), zero past each count.
+inline fn soften(
+    comptime n: usize,
+    counts: *const [n]usize,
+    rows: *[n]Weights,
+) [n]Softened {
     const low = simd.splat(-std.math.inf(f32));
-    const indices = std.simd.iota(u32, lanes);
-    const last = w + (used - 1) * lanes;
-    const rest: u32 = @intCast(count - (used - 1) * lanes);
-    const valid = indices < @as(@Vector(lanes, u32), @splat(rest));
-    simd.store(last, @select(f32, valid, simd.load(last), low));
-    var most = low;
-    for (0..used) |j| most = simd.larger(simd.load(w + j * lanes), most);
-    const top = simd.largest(most);
-    var total = simd.zero;
-    for (0..used) |j| {
-        const power = math.expDown(lanes, simd.load(w + j * lanes) - simd.splat(top));
-        simd.store(w + j * lanes, power);
-        total += power;
+    const used = std.math.divCeil(usize, counts[n - 1], lanes) catch unreachable;
+    for (rows, counts) |*row, count| {
+        const first = count / lanes;
+        if (first == used) continue;
+        const rest: u32 = @intCast(count % lanes);
+        const valid = std.simd.iota(u32, lanes) < @as(@Vector(lanes, u32), @splat(rest));
+        const at = row[first * lanes ..].ptr;
+        simd.store(at, @select(f32, valid, simd.load(at), low));
+        for (first + 1..used) |j| simd.store(row[j * lanes ..].ptr, low);
     }
-    state.top().* = top;
-    state.total().* = simd.sum(total);
+    var most: [n]Lanes = @splat(low);
+    for (0..used) |j| inline for (0..n) |i| {
+        most[i] = simd.larger(simd.load(rows[i][j * lanes ..].ptr), most[i]);
+    };
+    var tops: [n]Lanes = undefined;
+    var totals: [n]Lanes = @splat(simd.zero);
+    inline for (0..n) |i| tops[i] = simd.splat(simd.largest(most[i]));
+    for (0..used) |j| inline for (0..n) |i| {
+        const at = rows[i][j * lanes ..].ptr;
+        const power = math.expDown(lanes, simd.load(at) - tops[i]);
+        simd.store(at, power);
+        totals[i] += power;
+    };
+    var softened: [n]Softened = undefined;
+    inline for (0..n) |i| softened[i] = .{ .top = tops[i][0], .total = simd.sum(totals[i]) };
+    return softened;
 }
 
 fn scaleWeights(weights: [*]f32, page: *const Page) void {
@@ -286,20 +300,40 @@ inline fn columns(
             sums[i][j] = simd.load(states[i].base + column + j * lanes);
         };
     }
+    addColumns(n, wide, t, shape.dim, span, range, counts, weights, column, &sums);
+    inline for (0..n) |i| inline for (0..wide) |j| {
+        simd.store(states[i].base + column + j * lanes, sums[i][j]);
+    };
+}
+
+/// Adds `wide` vectors of columns of the weighted values of pages range[0]..range[1]-1, whose rows are
+/// `dim` elements, to the sums of n queries.
+pub inline fn addColumns(
+    comptime n: usize,
+    comptime wide: usize,
+    comptime t: Stored,
+    dim: usize,
+    span: *const [pages]Page,
+    range: [2]usize,
+    counts: *const [n]usize,
+    weights: *const [n]Weights,
+    column: usize,
+    sums: *[n][wide]Lanes,
+) void {
     // All queries share the positions of the first one; the others have some of their own.
     const shared = counts[0];
     for (range[0]..range[1]) |at| {
         const page = &span[at];
         const from = at * kv.positions;
         for (0..@min(kv.positions, shared -| from)) |p| {
+            const row = p * dim + column;
             if (t != .float) {
-                const row = (p * shape.dim + column) * @sizeOf(Element(t));
                 inline for (0..@max(1, wide * lanes * @sizeOf(Element(t)) / 64)) |line| {
-                    prefetch(page.after_values +% row +% line * 64);
+                    prefetch(page.after_values +% row * @sizeOf(Element(t)) +% line * 64);
                 }
             }
             inline for (0..wide) |j| {
-                const v = loadStored(t, page.values, p * shape.dim + column + j * lanes);
+                const v = loadStored(t, page.values, row + j * lanes);
                 inline for (0..n) |i| {
                     sums[i][j] = simd.fma(simd.splat(weights[i][from + p]), v, sums[i][j]);
                 }
@@ -311,15 +345,12 @@ inline fn columns(
         for (@min(end, @max(shared, range[0] * kv.positions))..end) |p| {
             const values = span[p / kv.positions].values;
             inline for (0..wide) |j| {
-                const index = p % kv.positions * shape.dim + column + j * lanes;
+                const index = p % kv.positions * dim + column + j * lanes;
                 const v = loadStored(t, values, index);
                 sums[i][j] = simd.fma(simd.splat(weights[i][p]), v, sums[i][j]);
             }
         }
     }
-    inline for (0..n) |i| inline for (0..wide) |j| {
-        simd.store(states[i].base + column + j * lanes, sums[i][j]);
-    };
 }
 
 /// Merges a later span into a state: with M the larger maximum, both sides are scaled by

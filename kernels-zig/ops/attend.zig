@@ -2,6 +2,7 @@
 const std = @import("std");
 const abi = @import("../abi.zig");
 const kv = @import("../attention/kv.zig");
+const many = @import("../attention/many.zig");
 const simd = @import("../simd.zig");
 const spans = @import("../attention/span.zig");
 const State = spans.State;
@@ -12,8 +13,13 @@ pub const entries = [_]abi.Entry{
     .{ .op = "attend_combine", .run = combine, .units = combineUnits, .grain = 1 },
 };
 
-/// Rows of one sequence that share the loads of keys and values.
-const tile_rows = 8;
+/// Rows of one sequence that share the loads of keys and values, and their queries of a kv head.
+const tile_rows = 32;
+const tile_queries = many.max_states;
+/// Units must be many: a step is cut into so many tiles at least, if they keep half of `tile_rows`.
+const enough_tiles = 8;
+/// Floats of a thread's scratch that a tile may take.
+const scratch_floats = (1 << 20) / 4;
 /// Units that a tile of few queries is cut into, where its context is long; most kv heads of one.
 const few_units = 32;
 const max_part = 8;
@@ -84,7 +90,12 @@ const Plan = struct {
     }
 };
 
-/// Adjacent rows of one sequence.
+/// Floats of a tile's results, with what its attention needs.
+fn tileFloats(queries: usize, head_dim: u32) usize {
+    return queries * spans.stateFloats(head_dim) + many.scratchFloats(queries, head_dim);
+}
+
+/// Adjacent rows of one sequence that end in the same span.
 const Tile = struct { sequence: u32, first: u32, rows: u32, spans: u32 };
 
 const Tiles = struct {
@@ -94,9 +105,13 @@ const Tiles = struct {
     offset: u32 = 0,
 
     fn init(plan: *const Plan) Tiles {
-        // The states of a tile must fit a thread's scratch.
         const group = plan.args.heads / plan.args.kv_heads;
-        return .{ .plan = plan, .rows = @max(1, @min(tile_rows, 64 / group)) };
+        const head_dim = plan.args.head_dim;
+        const few = plan.step.rows < enough_tiles * tile_rows;
+        const most: u32 = if (few) tile_rows / 2 else tile_rows;
+        var rows: u32 = @max(1, @min(most, tile_queries / group));
+        while (rows > 1 and tileFloats(rows * group, head_dim) > scratch_floats) rows /= 2;
+        return .{ .plan = plan, .rows = rows };
     }
 
     fn next(tiles: *Tiles) ?Tile {
@@ -109,7 +124,8 @@ const Tiles = struct {
                 tiles.offset = 0;
                 continue;
             }
-            const rows = @min(tiles.rows, end - first);
+            const in_span = tiles.plan.positions[first] % spans.positions;
+            const rows = @min(tiles.rows, end - first, spans.positions - in_span);
             tiles.offset += rows;
             return .{
                 .sequence = tiles.sequence,
@@ -157,8 +173,7 @@ fn run(
     }
 }
 
-/// Most states of a tile: heads / kv_heads is at most this (see abi.args.Attend).
-const max_states = 128;
+const max_states = many.max_states;
 
 /// What the queries of a tile and one kv head work with, [row][head of the group].
 const Group = struct {
@@ -167,19 +182,19 @@ const Group = struct {
     head: usize,
     /// Query heads that share the kv head.
     size: usize,
+    /// Queries, and states.
+    count: usize,
     queries: [max_states][*]const f32,
     states: [max_states]State,
-    /// Room for a span's keys and values as floats.
-    stage: [*]f32,
 
-    fn init(plan: *const Plan, tile: Tile, head: usize, stage: [*]f32) Group {
+    fn init(plan: *const Plan, tile: Tile, head: usize) Group {
         const args = plan.args;
         var group: Group = undefined;
         group.plan = plan;
         group.tile = tile;
         group.head = head;
         group.size = args.heads / args.kv_heads;
-        group.stage = stage;
+        group.count = tile.rows * group.size;
         const q: [*]const f32 = @ptrFromInt(args.q);
         for (0..tile.rows) |r| for (0..group.size) |g| {
             group.queries[r * group.size + g] = q + (tile.first + r) * args.q_stride +
@@ -231,54 +246,42 @@ const Group = struct {
         return group.plan.positions[group.tile.first + group.tile.rows - 1];
     }
 
-    /// Positions of a span that each query takes part with. Returns the first row that reaches it.
-    fn countsOf(group: *const Group, span: usize, counts: *[max_states]usize) usize {
-        const start = span * spans.positions;
-        var first: usize = 0;
+    /// Positions of a span that each query takes part with.
+    fn countsOf(group: *const Group, span: usize, counts: *[max_states]usize) []const usize {
         for (0..group.tile.rows) |r| {
             const position = group.plan.positions[group.tile.first + r];
-            if (position < start) {
-                first = r + 1;
-                continue;
-            }
-            const count = @min(spans.positions, position - start + 1);
+            const count = @min(spans.positions, position - span * spans.positions + 1);
             @memset(counts[r * group.size ..][0..group.size], count);
         }
-        return first;
+        return counts[0..group.count];
     }
 
-    /// Sets the states of the queries that reach into a span. Returns the first such row.
-    fn attend(group: *Group, span: usize) usize {
+    /// States among the partials.
+    fn setPartials(group: *Group, span: usize) void {
+        for (0..group.tile.rows) |r| for (0..group.size) |g| {
+            group.states[r * group.size + g] =
+                group.plan.partial(group.tile.first + r, group.head * group.size + g, span);
+        };
+    }
+
+    /// States in scratch. Returns what is left of it.
+    fn setScratch(group: *Group, scratch: [*]f32) [*]f32 {
+        const floats = spans.stateFloats(group.plan.args.head_dim);
+        const dim = kv.padded(group.plan.args.head_dim);
+        for (group.states[0..group.count], 0..) |*state, i| {
+            state.* = .{ .base = scratch + i * floats, .dim = dim };
+        }
+        return scratch + group.count * floats;
+    }
+
+    /// Attention of many queries over spans first..last-1, to the states.
+    fn attendMany(group: *const Group, first: usize, last: usize, scratch: [*]f32) void {
+        const queries = group.queries[0..group.count];
+        const states = group.states[0..group.count];
+        var tile = many.Many.init(shapeOf(group.plan.args), queries, states, scratch);
         var counts: [max_states]usize = undefined;
-        const first = group.countsOf(span, &counts);
-        var shape = shapeOf(group.plan.args);
-        var pages = group.pagesOf(span);
-        var i = first * group.size;
-        const end = group.tile.rows * group.size;
-        if (end - i >= staged_queries) group.stagePages(&shape, &pages);
-        while (i < end) {
-            const count = @min(end - i, spans.max_queries);
-            inline for (1..spans.max_queries + 1) |n| if (count == n) {
-                const queries = group.queries[i..][0..n];
-                spans.attend(n, shape, &pages, queries, counts[i..][0..n], group.states[i..][0..n]);
-            };
-            i += count;
-        }
-        return first;
-    }
-
-    fn stagePages(group: *const Group, shape: *spans.Shape, pages: *[spans.pages]spans.Page) void {
-        const elements = kv.positions * shape.dim;
-        for (pages, 0..) |*page, i| {
-            if (page.keys == 0) break;
-            const to = group.stage + 2 * i * elements;
-            spans.stage(shape.keys, page.keys, kv.positions * shape.head_dim, to);
-            spans.stage(shape.values, page.values, elements, to + elements);
-            page.keys = @intFromPtr(to);
-            page.values = @intFromPtr(to + elements);
-        }
-        shape.keys = .float;
-        shape.values = .float;
+        for (first..last) |span| tile.add(&group.pagesOf(span), group.countsOf(span, &counts));
+        tile.finish();
     }
 };
 
@@ -292,14 +295,11 @@ fn shapeOf(args: *const Args) spans.Shape {
     };
 }
 
-/// From so many queries on, a span is converted to floats once, not for each few of them.
-const staged_queries = 16;
-
 /// One span of a tile for one kv head, to the partials.
 fn splitUnit(plan: *const Plan, tile: Tile, head: usize, span: usize, scratch: [*]f32) void {
-    var group = Group.init(plan, tile, head, scratch);
-    setPartials(&group, span);
-    _ = group.attend(span);
+    var group = Group.init(plan, tile, head);
+    group.setPartials(span);
+    group.attendMany(span, span + 1, scratch);
 }
 
 /// One span of a tile of few queries for a part of the kv heads, to the partials.
@@ -311,16 +311,13 @@ fn fewUnit(plan: *const Plan, tile: Tile, unit: usize) void {
     var groups: [max_part]Few = undefined;
     var heads: [max_part]*[spans.pages]spans.Page = undefined;
     for (groups[0 .. last - first], first.., 0..) |*few, head, i| {
-        few.init(plan, tile, head, span);
+        few.group = Group.init(plan, tile, head);
+        few.group.setPartials(span);
+        few.set(span);
         heads[i] = &few.pages;
     }
     Group.chain(heads[0 .. last - first], groups[0].pages[spans.pages - 1].after_values);
-    // Rows that end before the span have no part in it.
-    const before = groups[0].before;
-    const count = groups[0].group.size * tile.rows - before;
-    inline for (1..spans.max_queries + 1) |n| {
-        if (count == n) attendFew(n, shapeOf(plan.args), groups[0 .. last - first]);
-    }
+    attendFew(groups[0 .. last - first]);
 }
 
 /// A kv head of a unit of few queries.
@@ -328,62 +325,66 @@ const Few = struct {
     group: Group,
     pages: [spans.pages]spans.Page,
     counts: [max_states]usize,
-    /// Queries that do not reach the span.
-    before: usize,
     weights: [spans.max_queries]spans.Weights,
 
-    fn init(few: *Few, plan: *const Plan, tile: Tile, head: usize, span: usize) void {
-        few.group = Group.init(plan, tile, head, undefined);
-        setPartials(&few.group, span);
+    fn set(few: *Few, span: usize) void {
         few.pages = few.group.pagesOf(span);
-        few.before = few.group.countsOf(span, &few.counts) * few.group.size;
+        _ = few.group.countsOf(span, &few.counts);
     }
 };
 
-fn attendFew(comptime n: usize, shape: spans.Shape, groups: []Few) void {
-    const before = groups[0].before;
-    const counts = groups[0].counts[before..][0..n];
+fn attendFew(groups: []Few) void {
+    const shape = shapeOf(groups[0].group.plan.args);
+    inline for (1..spans.max_queries + 1) |n| {
+        if (groups[0].group.count == n) attendOf(n, shape, groups);
+    }
+}
+
+fn attendOf(comptime n: usize, shape: spans.Shape, groups: []Few) void {
+    const counts = groups[0].counts[0..n];
     const used = spans.pagesOf(counts[n - 1]);
     for (0..used) |at| for (groups) |*few| {
-        const queries = few.group.queries[before..][0..n];
+        const queries = few.group.queries[0..n];
         spans.scorePage(n, shape, &few.pages[at], at, queries, few.weights[0..n]);
     };
     for (groups) |*few| {
-        spans.weigh(n, &few.pages, counts, few.group.states[before..][0..n], few.weights[0..n]);
+        var softened: [n]spans.Softened = undefined;
+        spans.weigh(&few.pages, counts, few.weights[0..n], &softened);
+        for (softened, few.group.states[0..n]) |s, state| {
+            state.top().* = s.top;
+            state.total().* = s.total;
+        }
     }
     for (0..used) |at| for (groups) |*few| {
-        const states = few.group.states[before..][0..n];
+        const states = few.group.states[0..n];
         spans.addPages(n, shape, &few.pages, at, at + 1, counts, states, few.weights[0..n]);
-    };
-}
-
-fn setPartials(group: *Group, span: usize) void {
-    for (0..group.tile.rows) |r| for (0..group.size) |g| {
-        group.states[r * group.size + g] =
-            group.plan.partial(group.tile.first + r, group.head * group.size + g, span);
     };
 }
 
 /// All spans of a tile for one kv head, to the output.
 fn wholeUnit(plan: *const Plan, tile: Tile, head: usize, scratch: [*]f32) void {
-    const args = plan.args;
-    const floats = spans.stateFloats(args.head_dim);
-    const dim = kv.padded(args.head_dim);
-    const count = tile.rows * (args.heads / args.kv_heads);
-    var group = Group.init(plan, tile, head, scratch + 2 * count * floats);
-    var results: [max_states]State = undefined;
-    for (0..count) |i| {
-        results[i] = .{ .base = scratch + 2 * i * floats, .dim = dim };
-        group.states[i] = .{ .base = scratch + (2 * i + 1) * floats, .dim = dim };
-        results[i].total().* = 0;
-    }
-    for (0..tile.spans) |span| {
-        const first = group.attend(span);
-        for (first * group.size..count) |i| spans.merge(results[i], group.states[i]);
-    }
+    var group = Group.init(plan, tile, head);
+    const rest = group.setScratch(scratch);
+    if (plan.isFew(tile)) wholeFew(&group, rest) else group.attendMany(0, tile.spans, rest);
     for (0..tile.rows) |r| for (0..group.size) |g| {
-        finish(args, results[r * group.size + g], tile.first + r, head * group.size + g);
+        const state = group.states[r * group.size + g];
+        finish(plan.args, state, tile.first + r, head * group.size + g);
     };
+}
+
+/// Attention of few queries over all spans, to the states.
+fn wholeFew(group: *Group, scratch: [*]f32) void {
+    var few: [1]Few = undefined;
+    few[0].group = group.*;
+    _ = few[0].group.setScratch(scratch);
+    for (group.states[0..group.count]) |state| state.total().* = 0;
+    for (0..group.tile.spans) |span| {
+        few[0].set(span);
+        attendFew(&few);
+        for (group.states[0..group.count], few[0].group.states[0..group.count]) |state, part| {
+            spans.merge(state, part);
+        }
+    }
 }
 
 fn finish(args: *const Args, state: State, row: usize, head: usize) void {
