@@ -94,7 +94,7 @@ export function badField(param: string, message: string): HttpError {
 /** Any thrown value as an HttpError; what the project did not raise on purpose is a 500 without details. */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
-  if (error instanceof WrinkleFreeError) return fromWrinkleFree(error);
+  if (error instanceof WrinkleFreeError && error.code !== "internal") return fromWrinkleFree(error);
   return new HttpError("server_error", "The server failed on this request; its log says more.");
 }
 

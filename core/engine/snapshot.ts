@@ -48,8 +48,9 @@ export function writeSnapshot(
   const temporary = `${path}.${process.pid}.tmp`;
   const hash = createHash("sha256");
   let written = 0;
-  const file = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+  let file = -1;
   try {
+    file = openSync(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
     const put = (bytes: Uint8Array): void => {
       hash.update(bytes);
       written += writeAll(file, bytes);
@@ -65,9 +66,11 @@ export function writeSnapshot(
     for (const page of pages) put(page);
     written += writeAll(file, hash.digest());
     closeSync(file);
+    file = -1;
     renameSync(temporary, path);
     return written;
   } catch (cause) {
+    if (file >= 0) closeSync(file);
     rmSync(temporary, { force: true });
     throw new WrinkleFreeError("bad_file", `cannot save the cache to ${path}: ${message(cause)}`, {
       file: path,

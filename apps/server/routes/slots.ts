@@ -94,7 +94,7 @@ async function restore(call: Call<Body>, id: number, path: string): Promise<Resp
 /** Throws an error of a file again without the folder, which is nobody's business. */
 function nameless(path: string, { body }: Call<Body>): (error: unknown) => never {
   return (error) => {
-    if (!(error instanceof WrinkleFreeError)) throw error;
+    if (!(error instanceof WrinkleFreeError) || error.code === "internal") throw error;
     throw badField("filename", error.message.replaceAll(path, body.filename ?? ""));
   };
 }
