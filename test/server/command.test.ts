@@ -1,5 +1,8 @@
 // The serve command as a process: what it says, how it reads flags and environment, how it stops.
 import { describe, expect, test } from "bun:test";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { plainFlags } from "../../apps/server/command.ts";
 import { templateSource } from "../../apps/server/templates.ts";
 import { ChatTemplate } from "../../core/index.ts";
@@ -50,6 +53,57 @@ test("serves the built-in model, says so, answers its own curl, and stops on a s
   }
 });
 
+test("serves two models with aliases, keys and a certificate that a file names", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "wf-serve-"));
+  const config = join(folder, "serve.toml");
+  await writeFile(join(folder, "keys"), "first-key\nsecond-key\n");
+  await writeFile(
+    config,
+    `model = ["test/fixtures/gguf/tern-i2_s.gguf", "test/fixtures/gguf/tern-tq2_0.gguf"]
+alias = ["small", "large"]
+ctx-size = 128
+threads = 1
+parallel = 2
+kv-memory = "8m"
+log-level = "silent"
+api-key-file = "${join(folder, "keys")}"
+ssl-key-file = "test/server/tls/key.pem"
+ssl-cert-file = "test/server/tls/cert.pem"
+`,
+  );
+  const child = run(["--config", config, "--port", "0", "-c", "96"], { WF_METRICS: "0" });
+  try {
+    const text = await readUntil(child.stdout, "Ready.");
+    const url = /on (https:\S+) \(loading\)/.exec(text)?.[1];
+    const tls = { ca: await readFile("test/server/tls/cert.pem", "utf8") };
+    const ask = (model: string, key: string) =>
+      fetch(`${url}/v1/completions`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${key}` },
+        body: JSON.stringify({ model, prompt: "Once", max_tokens: 2 }),
+        tls,
+      });
+    for (const [model, key] of [
+      ["small", "first-key"],
+      ["large", "second-key"],
+    ] as const) {
+      const reply = await ask(model, key);
+      expect(await reply.json()).toMatchObject({ model, usage: { completion_tokens: 2 } });
+    }
+    expect((await ask("small", "third-key")).status).toBe(401);
+    expect((await ask("other", "first-key")).status).toBe(404);
+    const models = (await (await fetch(`${url}/v1/models`, { tls })).json()) as {
+      data: { max_model_len: number }[];
+    };
+    expect(models.data.map((model) => model.max_model_len)).toEqual([96, 96]);
+    child.kill("SIGTERM");
+    expect(await child.exited).toBe(0);
+  } finally {
+    child.kill("SIGKILL");
+    await rm(folder, { recursive: true });
+  }
+});
+
 describe("wrong flags", () => {
   const cases: [args: string[], code: number, text: string, env?: Record<string, string>][] = [
     [["--port", "x"], 2, "--port"],
@@ -59,6 +113,8 @@ describe("wrong flags", () => {
     [["--cache-type-k", "q9"], 2, "f16, q8_0"],
     [["-m", "no/such/file.gguf"], 1, "no/such/file.gguf"],
     [["-m", "package.json"], 1, "package.json"],
+    [["--config", "no/such.toml"], 2, "no/such.toml"],
+    [["--metrics-alias", "grafana"], 2, "vllm and sglang"],
     [["--ssl-key-file", "package.json"], 2, "--ssl-cert-file"],
     [["--api-key-file", "no/keys"], 2, "no/keys"],
     [["--chat-template", "{% if %}"], 1, "template"],
