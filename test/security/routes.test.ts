@@ -40,10 +40,10 @@ With the right key and an empty body, 400 says which field is missing, 404 that 
 model or answer, 501 that this server was not told to do it.
 
 Without any key (\`--api-key\`), the server answers programs as in the last column; a foreign Origin
-and a foreign Host are refused as here. Beyond loopback (\`--host 0.0.0.0\`) any Host is answered: set
-a key there. Images and forms of other sites, which send no Origin, are refused by their
-Sec-Fetch-Site header except where no key is needed. Paths that do not exist are a 404 for every caller, and OPTIONS gives no permission to
-an Origin that \`--cors-origin\` does not name.
+and a foreign Host are refused as here. Images and forms of other sites, which send no Origin, are
+refused by their Sec-Fetch-Site header, except where no key is needed. Beyond loopback
+(\`--host 0.0.0.0\`) any Host is answered: set a key there. Paths that do not exist are a 404 for
+every caller, and OPTIONS gives no permission to an Origin that \`--cors-origin\` does not name.
 
 \`bun test test/security/routes.test.ts\` asks all of this again and fails when a line differs, or a
 route is missing; with \`UPDATE_DOCS=1\` it writes this file.
