@@ -233,6 +233,8 @@ export class Engine {
     );
     const most = Math.min(this.#options.maxDraft, left - 1);
     if (most < 1) return [];
+    // A mask is known for one row only; for more, the whole head would have to be computed.
+    if (sequence.constraint && this.#runner.topLimit > 0) return [];
     const draft = proposeByLookup(sequence.tokens, most);
     if (sequence.draftRate >= worthwhileRate || draft.length === 0) return draft;
     // Guesses have been wrong: wait a while before the next one.

@@ -2,6 +2,7 @@
 import { WrinkleFreeError } from "../errors.ts";
 import { automaton, type CharacterAutomaton, type CharacterSet } from "./characters.ts";
 import type { Expression, Grammar } from "./expression.ts";
+import { canEnd, isNullable, rulesWhere } from "./rules.ts";
 import { type TextTree, textTree } from "./text-tree.ts";
 
 /** Larger grammars are refused. */
@@ -53,11 +54,12 @@ export interface Program {
   readonly representatives: readonly number[];
 }
 
-/** Throws `bad_request`: an undefined rule, left recursion, or a grammar too large. */
+/** Throws `bad_request`: an undefined rule, left recursion, no end, or a grammar too large. */
 export function compile(grammar: Grammar): Program {
   const compiler = new Compiler(grammar);
   const program = compiler.run();
   refuseLeftRecursion(program, compiler);
+  if (!rulesWhere(grammar, canEnd).has(grammar.root)) refuse("no text that matches it has an end");
   return program;
 }
 
@@ -75,7 +77,7 @@ class Compiler {
   constructor(grammar: Grammar) {
     this.#grammar = grammar;
     if (grammar.rules.size > limits.rules) refuse(`it has more than ${limits.rules} rules`);
-    this.#nullableNames = nullableRules(grammar);
+    this.#nullableNames = rulesWhere(grammar, isNullable);
   }
 
   /** Whether each rule matches the empty text. */
@@ -220,50 +222,6 @@ function refuse(what: string): never {
   throw new WrinkleFreeError("bad_request", `the grammar cannot be used: ${what}`, {
     field: "grammar",
   });
-}
-
-/** Names of the rules that match the empty text. */
-function nullableRules(grammar: Grammar): Set<string> {
-  const nullable = new Set<string>();
-  const users = new Map<string, Set<string>>();
-  for (const [name, expression] of grammar.rules) {
-    for (const used of rulesIn(expression)) {
-      const list = users.get(used) ?? new Set();
-      users.set(used, list.add(name));
-    }
-  }
-  // Each rule that turns out to be nullable can make those nullable that use it.
-  const work = [...grammar.rules.keys()];
-  for (let name = work.pop(); name !== undefined; name = work.pop()) {
-    if (nullable.has(name) || !isNullable(grammar.rules.get(name)!, nullable)) continue;
-    nullable.add(name);
-    work.push(...(users.get(name) ?? []));
-  }
-  return nullable;
-}
-
-function rulesIn(expression: Expression): string[] {
-  if (expression.kind === "rule") return [expression.name];
-  if (expression.kind === "repeat") return rulesIn(expression.item);
-  const nested = expression.kind === "sequence" || expression.kind === "choice";
-  return nested ? expression.items.flatMap(rulesIn) : [];
-}
-
-function isNullable(expression: Expression, rules: ReadonlySet<string>): boolean {
-  switch (expression.kind) {
-    case "text":
-      return expression.text === "";
-    case "sequence":
-      return expression.items.every((item) => isNullable(item, rules));
-    case "choice":
-      return expression.items.some((item) => isNullable(item, rules));
-    case "repeat":
-      return expression.min === 0 || isNullable(expression.item, rules);
-    case "rule":
-      return rules.has(expression.name);
-    default:
-      return false;
-  }
 }
 
 function byteClasses(

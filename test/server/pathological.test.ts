@@ -36,8 +36,14 @@ const cases: [name: string, body: object, status: 200 | 400][] = [
   [
     "a schema that is its own child",
     { json_schema: { type: "object", properties: { a: { $ref: "#" } }, required: ["a"] } },
+    400,
+  ],
+  [
+    "a schema that may be its own child",
+    { json_schema: { type: "object", properties: { a: { $ref: "#" } } } },
     200,
   ],
+  ["a rule without an end", { grammar: 'root ::= "a" root' }, 400],
   ["a reference to itself", { json_schema: { $ref: "#" } }, 400],
   [
     "a schema as deep as a body may be",
