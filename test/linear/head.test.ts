@@ -157,6 +157,21 @@ for (const [isa, native] of natives) {
 }
 
 for (const [isa, native] of natives) {
+  test(`${isa}: rows that are infinite in f16 are evaluated, and no others for their sake`, () => {
+    const random = generator(5);
+    const [n, k] = [1600, 256];
+    const weights = rounded(normals(n * k, random, 0.03));
+    const x = hidden(weights, k, 17, 2, random);
+    const run = { k, x, tops: [1, 10], format: "f16" };
+    const share = compare(native, pools.get(isa)!, { ...run, weights });
+    // 70000 is infinite in f16: these logits are plus or minus infinity, as x in column 7 is.
+    for (const row of [3, 700, 701, 1599]) weights[row * k + 7] = row === 700 ? -70000 : 70000;
+    expect(compare(native, pools.get(isa)!, { ...run, weights })).toBeLessThan(share + 0.05);
+    expect(share).toBeLessThan(0.5);
+  });
+}
+
+for (const [isa, native] of natives) {
   test(`${isa}: with masks, the top ones of what they let through, each row its own`, () => {
     const random = generator(77);
     const [n, k, rows, top] = [3001, 128, 6, 20];
