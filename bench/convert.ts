@@ -1,9 +1,12 @@
 // Times `convert` on checkpoints of a real shape, packed and bfloat16 in shards, beside copying their bytes.
 //   bun bench/convert.ts [runs, default 3] [shape, default bitnet-2b-4t]     Linux; 8 GB in the temporary folder
 import {
+  closeSync,
   cpSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -34,25 +37,31 @@ const masters = join(base, `${shapeName}-bf16`);
 if (!existsSync(join(masters, "config.json"))) await writeMasters(masters);
 
 for (const source of [packed, masters]) {
-  const times: Record<"convert" | "unverified" | "copy", number[]> = {
+  const times: Record<"convert" | "unverified" | "forward" | "copy", number[]> = {
     convert: [],
     unverified: [],
+    forward: [],
     copy: [],
   };
   let peak = 0;
+  let processor = Infinity;
   for (let run = 0; run < runs; run++) {
-    const whole = await converted(source);
+    const whole = await converted(source, "--no-forward");
     times.convert.push(whole.seconds);
     peak = Math.max(peak, whole.peak);
+    processor = Math.min(processor, whole.processor);
     times.unverified.push((await converted(source, "--no-verify")).seconds);
+    times.forward.push((await converted(source)).seconds);
     times.copy.push(copied(source));
   }
-  const [all, unverified, copy] = Object.values(times).map(median) as [number, number, number];
+  const [all, unverified, forward, copy] = Object.values(times).map(median) as number[];
+  const seconds = (value: number | undefined): string => `${value?.toFixed(1)} s`;
   console.log(
     `${source.slice(base.length + 1)}: ${(sizeOf(source) / mib).toFixed(0)} MiB in ` +
       `${readdirSync(source).filter((name) => name.endsWith(".safetensors")).length} file(s): ` +
-      `${all.toFixed(1)} s (without verification ${unverified.toFixed(1)} s), ` +
-      `copying the bytes ${copy.toFixed(1)} s; at most ${peak.toFixed(0)} MiB of own memory`,
+      `${seconds(all)} (without verification ${seconds(unverified)}, with a forward pass ` +
+      `${seconds(forward)}), copying the bytes ${seconds(copy)}; ` +
+      `${seconds(processor)} of processor time, at most ${peak.toFixed(0)} MiB of own memory`,
   );
 }
 
@@ -74,7 +83,8 @@ async function converted(source: string, ...flags: string[]) {
   if (child.exitCode !== 0) throw new Error(`convert ended with ${child.exitCode}`);
   const seconds = (performance.now() - start) / 1000;
   rmSync(output);
-  return { seconds, peak };
+  const processor = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;
+  return { seconds, peak, processor };
 }
 
 function anonymousMib(pid: number): number {
@@ -90,6 +100,12 @@ function copied(source: string): number {
   const target = join(base, "copied");
   const start = performance.now();
   cpSync(source, target, { recursive: true });
+  // A conversion is on the disk when it ends.
+  for (const name of readdirSync(target)) {
+    const handle = openSync(join(target, name), "r");
+    fsyncSync(handle);
+    closeSync(handle);
+  }
   const seconds = (performance.now() - start) / 1000;
   rmSync(target, { recursive: true });
   return seconds;
