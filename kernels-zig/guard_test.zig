@@ -14,13 +14,13 @@ const page = 4096;
 const filler: u8 = 0xa5;
 
 /// An array whose last byte is the last one of a page, with a forbidden page after it.
-fn Guarded(comptime T: type) type {
+pub fn Guarded(comptime T: type) type {
     return struct {
         const Self = @This();
         memory: []align(page) u8,
         items: []T,
 
-        fn init(count: usize) !Self {
+        pub fn init(count: usize) !Self {
             const bytes = count * @sizeOf(T);
             const size = std.mem.alignForward(usize, @max(bytes, 1), page);
             const memory = try std.posix.mmap(
@@ -38,19 +38,19 @@ fn Guarded(comptime T: type) type {
             return .{ .memory = @alignCast(memory), .items = start[0..count] };
         }
 
-        fn floats(count: usize, seed: u64) !Self {
+        pub fn floats(count: usize, seed: u64) !Self {
             const self = try init(count);
             var random = std.Random.DefaultPrng.init(seed);
             for (self.items) |*item| item.* = @floatCast(random.random().floatNorm(f32));
             return self;
         }
 
-        fn address(self: Self) u64 {
+        pub fn address(self: Self) u64 {
             return @intFromPtr(self.items.ptr);
         }
 
         /// Checks that nothing before the array changed.
-        fn deinit(self: Self) void {
+        pub fn deinit(self: Self) void {
             const before = @intFromPtr(self.items.ptr) - @intFromPtr(self.memory.ptr);
             for (self.memory[0..before]) |byte| std.debug.assert(byte == filler);
             std.posix.munmap(self.memory);
@@ -59,11 +59,11 @@ fn Guarded(comptime T: type) type {
 }
 
 /// A step of one sequence whose arrays are guarded too.
-const Step = struct {
+pub const Step = struct {
     header: abi.Step,
     arrays: [6]Guarded(u32),
 
-    fn init(rows: u32, position: u32, pages: u32) !Step {
+    pub fn init(rows: u32, position: u32, pages: u32) !Step {
         const sizes = [6]usize{ rows, rows, rows, 2, pages, 1 };
         var arrays: [6]Guarded(u32) = undefined;
         for (&arrays, sizes) |*array, size| array.* = try Guarded(u32).init(size);
@@ -90,15 +90,37 @@ const Step = struct {
         } };
     }
 
-    fn deinit(step: Step) void {
+    pub fn deinit(step: Step) void {
         for (step.arrays) |array| array.deinit();
     }
 };
 
-fn run(name: []const u8, args: anytype, step: *const Step, pool: u64) !void {
-    const entry = for (ops.entries) |e| {
-        if (std.mem.eql(u8, std.mem.span(e.op), name)) break e;
-    } else return error.NoSuchOp;
+/// Whether an entry of the table was run by a test.
+pub var seen: [ops.entries.len]bool = @splat(false);
+
+/// The entry of an op and format; from here on it counts as tested.
+pub fn find(name: []const u8, format: []const u8) !abi.Entry {
+    for (ops.entries, 0..) |entry, i| {
+        if (!std.mem.eql(u8, std.mem.span(entry.op), name)) continue;
+        if (!std.mem.eql(u8, std.mem.span(entry.format), format)) continue;
+        seen[i] = true;
+        return entry;
+    }
+    return error.NoSuchOp;
+}
+
+pub fn run(name: []const u8, args: anytype, step: *const Step, pool: u64) !void {
+    try runFormat(name, "", args, step, pool);
+}
+
+pub fn runFormat(
+    name: []const u8,
+    format: []const u8,
+    args: anytype,
+    step: *const Step,
+    pool: u64,
+) !void {
+    const entry = try find(name, format);
     var op: abi.Op = .{
         .run = @intFromPtr(entry.run.?),
         .units = @intFromPtr(entry.units.?),
@@ -150,9 +172,13 @@ test "norm and elementwise stay inside their arrays" {
         pair.b_stride = columns;
         pair.out_stride = columns;
         pair.columns = columns;
-        pair.kind = 3;
-        pair.activation = @intFromEnum(abi.Activation.silu);
-        try run("elementwise", pair, &step, pool);
+        for (0..5) |kind| {
+            pair.kind = @intCast(kind);
+            for (0..5) |activation| {
+                pair.activation = @intCast(activation);
+                try run("elementwise", pair, &step, pool);
+            }
+        }
         var top = std.mem.zeroes(abi.args.TopK);
         const ids = try Guarded(u32).init(columns);
         defer ids.deinit();

@@ -6,6 +6,7 @@ test {
     _ = @import("memory.zig");
     _ = @import("rope_table.zig");
     _ = @import("guard_test.zig");
+    _ = @import("guard_linear_test.zig");
     _ = @import("pool_test.zig");
     _ = @import("ops/ops.zig");
 }
