@@ -13,6 +13,7 @@ export {
   ConstraintFactory,
   checkConstraint,
 } from "./grammar/constraint.ts";
+export { installed } from "./installation.ts";
 export * from "./mapped-file.ts";
 export { Model, type ModelTensor, modelOfFile, type OpenModelOptions, openModel } from "./model.ts";
 export { addressOf } from "./native/memory.ts";

@@ -1,5 +1,6 @@
 // Maps a file read-only: a native address for kernels, views on its bytes for TypeScript.
 import { statSync } from "node:fs";
+import { appendedModel } from "./appended.ts";
 import { WrinkleFreeError } from "./errors.ts";
 import { addressOf, bytesView } from "./native/memory.ts";
 
@@ -31,7 +32,10 @@ export function mapFilesWith(mapper: Mapper): void {
   native = mapper;
 }
 
-/** Maps `path`. Throws `not_found` when it cannot be read, `bad_file` when it is empty. */
+/**
+ * Maps `path`, or of a program the model appended to it. Throws `not_found` when it cannot be read,
+ * `bad_file` when it is empty.
+ */
 export function mapFile(path: string): MappedFile {
   const size = checkedSize(path);
   return native ? nativeMap(path, native) : bunMap(path, size);
@@ -57,14 +61,16 @@ function checkedSize(path: string): number {
 
 function nativeMap(path: string, mapper: Mapper): MappedFile {
   const region = mapper.mapFile(path);
+  const appended = appendedModel(path);
+  const start = appended?.offset ?? 0;
   return {
     path,
-    byteLength: region.bytes,
+    byteLength: appended?.byteLength ?? region.bytes,
     get address() {
-      return region.address;
+      return region.address + start;
     },
     view: (offset, length) =>
-      length === 0 ? new Uint8Array(0) : bytesView(region.address + offset, length),
+      length === 0 ? new Uint8Array(0) : bytesView(region.address + start + offset, length),
     [Symbol.dispose]: () => region[Symbol.dispose](),
   };
 }
@@ -85,6 +91,8 @@ function bunMap(path: string, size: number): MappedFile {
       cause,
     });
   }
+  const appended = appendedModel(path);
+  if (appended) bytes = bytes.subarray(appended.offset, appended.offset + appended.byteLength);
   return {
     path,
     byteLength: bytes.byteLength,

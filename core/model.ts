@@ -1,6 +1,7 @@
 // A model opened for running or converting: tensors under GGUF names, hyperparameters, decoded on demand.
 import { inFile, WrinkleFreeError } from "./errors.ts";
 import { readHyperparameters } from "./hyperparameters.ts";
+import { mapFilesWithKernels } from "./native/select.ts";
 import type { Architecture, Hyperparameters, ModelView } from "./plugin/architecture.ts";
 import type { MetadataValue, ModelFile, TensorInfo, TokenizerSource } from "./plugin/loader.ts";
 import type { Quantizer, TensorData } from "./plugin/quantizer.ts";
@@ -173,6 +174,7 @@ export async function openModel(
   options: OpenModelOptions = {},
 ): Promise<Model> {
   const loader = registry.loader(path);
+  mapFilesWithKernels(registry.kernels);
   const file = await loader.open(path, { config: options.config });
   try {
     return modelOfFile(file, registry, options);

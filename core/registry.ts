@@ -1,5 +1,6 @@
 // The registry: finds loaders, quantizers, kernels, routers, samplers and architectures by name.
 import { closeSync, openSync, readSync, statSync } from "node:fs";
+import { appendedModel } from "./appended.ts";
 import { PartContainer, type PartKind, type Parts, partKinds } from "./container.ts";
 import { WrinkleFreeError } from "./errors.ts";
 import { nearest } from "./nearest.ts";
@@ -178,7 +179,10 @@ export class Registry {
   }
 }
 
-/** The first 64 bytes of a file; empty for a directory. Throws `not_found`, or `bad_file` where unreadable. */
+/**
+ * The first 64 bytes of a file, or of the model appended to it; empty for a directory. Throws
+ * `not_found`, or `bad_file` where unreadable.
+ */
 function readHead(path: string): Uint8Array {
   try {
     const stat = statSync(path);
@@ -188,7 +192,7 @@ function readHead(path: string): Uint8Array {
     const file = openSync(path, "r");
     try {
       const head = new Uint8Array(64);
-      return head.subarray(0, readSync(file, head, 0, 64, 0));
+      return head.subarray(0, readSync(file, head, 0, 64, appendedModel(path)?.offset ?? 0));
     } finally {
       closeSync(file);
     }

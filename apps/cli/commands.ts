@@ -1,6 +1,7 @@
 // The list of commands, in the order in which the help shows them.
 import type { Command } from "commander";
 import { benchCommand } from "../bench/command.ts";
+import { bundleCommand } from "../bundle/command.ts";
 import { chatCommand } from "../chat/command.ts";
 import { convertCommand } from "../convert/command.ts";
 import { evalCommand } from "../eval/command.ts";
@@ -18,6 +19,7 @@ export const commands: readonly (() => Command)[] = [
   removeCommand,
   convertCommand,
   inspectCommand,
+  bundleCommand,
   doctorCommand,
   benchCommand,
   validateCommand,

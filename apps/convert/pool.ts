@@ -1,6 +1,7 @@
 // Runs the jobs of a conversion, here or on worker threads, largest first.
 import { availableParallelism } from "node:os";
 import { type ErrorCode, type Registry, WrinkleFreeError } from "../../core/index.ts";
+import { entryPoint } from "../../core/installation.ts";
 import { openModel } from "../../core/model.ts";
 import type { GgufWriter } from "../../plugins/standard.ts";
 import { Encoder } from "./encode.ts";
@@ -103,7 +104,7 @@ class WorkerRunner implements JobRunner {
       },
     };
     for (let i = 0; i < threads; i++) {
-      this.#workers.push(new Worker(new URL("./worker.ts", import.meta.url).href));
+      this.#workers.push(new Worker(entryPoint("apps/convert/worker.ts").href));
     }
     this.#ready = Promise.all(this.#workers.map((worker) => ask(worker, start)));
     this.#ready.catch(() => {});

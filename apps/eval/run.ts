@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { WrinkleFreeError } from "../../core/index.ts";
+import { installed } from "../../core/installation.ts";
 import { compareSamples, scoredTexts, type TaskComparison } from "./compare.ts";
 import { type Divergence, divergence } from "./divergence.ts";
 import {
@@ -74,7 +75,7 @@ export async function runEval(options: EvalOptions): Promise<void> {
 
 /** The Python in which lm-eval is; made if need be, which takes a minute or two. */
 export function harnessPython(folder = join(cacheFolder(), "lm-eval")): string {
-  const text = readFileSync(new URL("requirements.txt", import.meta.url), "utf8");
+  const text = readFileSync(installed("apps/eval/requirements.txt"), "utf8");
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return pythonEnvironment(folder, lines);
 }

@@ -1,8 +1,8 @@
 // Which tasks are meant: the shipped ones, a file, or names that lm-eval knows.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, extname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { WrinkleFreeError } from "../../core/index.ts";
+import { installed } from "../../core/installation.ts";
 
 /** Tasks that one run of lm-eval does. */
 export interface TaskGroup {
@@ -45,7 +45,7 @@ export function taskGroups(names: readonly string[], chat: boolean, work: string
 function taskGroup(name: string, chat: boolean, work: string): TaskGroup {
   const suite = Object.hasOwn(suites, name) ? suites[name] : undefined;
   if (suite) {
-    const folder = fileURLToPath(new URL(`tasks/${name}`, import.meta.url));
+    const folder = installed(`apps/eval/tasks/${name}`);
     return { folder, tasks: chat ? suite.chat : suite.plain, local: suite.local };
   }
   const kind = extname(name);

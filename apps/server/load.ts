@@ -9,6 +9,7 @@ import {
   type Tokenizer,
   WrinkleFreeError,
 } from "../../core/index.ts";
+import { entryPoint } from "../../core/installation.ts";
 import { type Model, openModel } from "../../core/model.ts";
 import { openKernels } from "../../core/native/select.ts";
 import type { ServedModel } from "./model.ts";
@@ -24,8 +25,8 @@ export interface LoadOptions extends Omit<StartEngineOptions, "worker" | "isolat
   readonly chatTemplate?: string;
 }
 
-const worker = new URL("../worker.ts", import.meta.url);
-const isolated = new URL("../isolated.ts", import.meta.url);
+const worker = entryPoint("apps/worker.ts");
+const isolated = entryPoint("apps/isolated.ts");
 
 /** Loads a model. Throws what the loader, the tokenizer, the template and the engine throw. */
 export async function loadModel(registry: Registry, options: LoadOptions): Promise<ServedModel> {

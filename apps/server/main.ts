@@ -17,7 +17,7 @@ import { version } from "./version.ts";
 export async function runServer(flags: ServeFlags): Promise<void> {
   const log = createLog({ level: flags.logLevel, format: flags.logFormat });
   const options = await serveOptions(flags);
-  if (!flags.model && !flags.hfRepo) process.stdout.write(builtInNote);
+  if (!flags.model && !flags.hfRepo) process.stdout.write(builtInNote());
   const running = startServer({ ...options, log });
   const stopped = stopOnSignal(running);
   process.stdout.write(`WrinkleFree ${version} on ${running.url} (loading)\n`);

@@ -73,6 +73,17 @@ export function openKernels(
   return { host, isa: best.isa, libraries, entries, find };
 }
 
+/**
+ * Maps files by the library that every CPU can run, where it is built: Bun maps neither 4 GiB and more
+ * nor a program that is running.
+ */
+export function mapFilesWithKernels(kernels: readonly Kernel[]): void {
+  const base = kernels.find((kernel) => (kernel.needs ?? []).length === 0);
+  if (base === undefined || !existsSync(pathOf(base))) return;
+  const library = openLibrary(base.library);
+  if (library.host !== 0) mapFilesWith(new Host(library));
+}
+
 /** The entry of highest priority for an op and format; among equals the first. */
 export function findEntry(
   entries: readonly NativeEntry[],

@@ -1,8 +1,7 @@
 // The project's own kernel libraries, one an instruction set; the last that fits the CPU is used.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { definePlugin, type Kernel } from "../../core/index.ts";
+import { definePlugin, installed, type Kernel } from "../../core/index.ts";
 
 const needs: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   x64: {
@@ -23,8 +22,8 @@ function fileName(isa: string): string {
   return `libwrinklefree-${isa}.${process.platform === "darwin" ? "dylib" : "so"}`;
 }
 
-/** Where `zig build` puts the libraries of a checkout. */
-const built = fileURLToPath(new URL(`../../zig-out/${windows ? "bin" : "lib"}`, import.meta.url));
+/** Where `zig build` puts the libraries of a checkout, and an executable those that it carries. */
+const built = installed(`zig-out/${windows ? "bin" : "lib"}`);
 
 /** Path of a library: built here, else in the prebuilt package of this platform. */
 function libraryPath(isa: string): string {
