@@ -484,6 +484,9 @@ pub const Host = extern struct {
     ) callconv(.c) void,
     /// Bytes of mapped files that were read after others had cut them off; zeros were given.
     lost_bytes: *const fn () callconv(.c) u64,
+    /// Gives back the memory of a mapped file's whole pages in a range; they are read again when
+    /// touched. Does nothing to other memory.
+    release: *const fn (address: u64, bytes: u64) callconv(.c) void,
 };
 
 /// Job of Host.pack: `n` rows of `k` values at `source` become 16-row blocks first_block + b *

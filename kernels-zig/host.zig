@@ -22,6 +22,7 @@ var table: abi.Host = .{
     .pack = &packing.pack,
     .rope_table = &rope_table.fill,
     .lost_bytes = &lost.bytes,
+    .release = &memory.release,
 };
 
 /// The table, with what this machine can do.

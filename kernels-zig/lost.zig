@@ -43,6 +43,16 @@ pub fn forget(start: u64) void {
     }
 }
 
+/// Whether a range lies within one guarded mapping.
+pub fn guards(start: u64, end: u64) bool {
+    lock();
+    defer busy.store(false, .release);
+    for (regions) |region| {
+        if (region.start != 0 and region.start <= start and end <= region.end) return true;
+    }
+    return false;
+}
+
 fn lock() void {
     while (busy.swap(true, .acquire)) std.atomic.spinLoopHint();
 }

@@ -74,6 +74,16 @@ pub fn unmap(address: u64, bytes: u64) callconv(.c) void {
     _ = std.c.munmap(@ptrFromInt(address), bytes);
 }
 
+/// Gives back the memory of a mapped file's whole pages in a range; nothing of other memory.
+pub fn release(address: u64, bytes: u64) callconv(.c) void {
+    if (builtin.os.tag != .linux or !lost.guards(address, address + bytes)) return;
+    const page = std.heap.pageSize();
+    const first = std.mem.alignForward(u64, address, page);
+    const last = std.mem.alignBackward(u64, address + bytes, page);
+    if (first >= last) return;
+    _ = linux.madvise(@ptrFromInt(first), last - first, linux.MADV.DONTNEED);
+}
+
 pub fn copy(to: u64, from: u64, bytes: u64) callconv(.c) void {
     if (bytes == 0) return;
     const target: [*]u8 = @ptrFromInt(to);

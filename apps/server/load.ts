@@ -38,8 +38,11 @@ export async function loadModel(registry: Registry, options: LoadOptions): Promi
   let client: EngineClient;
   let text: ReturnType<typeof openText>;
   try {
-    text = openText(file, options);
-    client = await startEngine({ worker, isolate: isolate ? isolated : undefined, ...engine });
+    requireTokenizer(file);
+    // The Worker packs weights while this thread builds the tokenizer.
+    const started = startEngine({ worker, isolate: isolate ? isolated : undefined, ...engine });
+    text = await openBeside(started, () => openText(file, options));
+    client = await started;
   } catch (error) {
     file[Symbol.dispose]();
     throw error;
@@ -58,17 +61,32 @@ export async function loadModel(registry: Registry, options: LoadOptions): Promi
   };
 }
 
+/** What `open` gives; where it fails, the engine that is starting is closed again first. */
+async function openBeside<T>(started: Promise<EngineClient>, open: () => T): Promise<T> {
+  try {
+    return open();
+  } catch (error) {
+    await started.then(
+      (client) => client.close(),
+      () => {},
+    );
+    throw error;
+  }
+}
+
+function requireTokenizer(model: Model): NonNullable<Model["tokenizer"]> {
+  if (model.tokenizer) return model.tokenizer;
+  throw new WrinkleFreeError("bad_file", `${model.path} has no tokenizer`, {
+    file: model.path,
+    hint: "Put the checkpoint's tokenizer.json beside it, or convert it with its tokenizer.",
+  });
+}
+
 function openText(
   model: Model,
   options: LoadOptions,
 ): Pick<ServedModel, "tokenizer" | "template" | "endTokens"> {
-  if (!model.tokenizer) {
-    throw new WrinkleFreeError("bad_file", `${options.model} has no tokenizer`, {
-      file: options.model,
-      hint: "Put the checkpoint's tokenizer.json beside it, or convert it with its tokenizer.",
-    });
-  }
-  const tokenizer = createTokenizer(model.tokenizer);
+  const tokenizer = createTokenizer(requireTokenizer(model));
   const endTokens = [...new Set([...tokenizer.endTokens, ...model.endTokens])];
   const source = options.chatTemplate ?? model.chatTemplate ?? namedTemplates.plain;
   const template = new ChatTemplate(source, {

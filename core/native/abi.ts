@@ -391,7 +391,7 @@ export const layouts = {
     },
   },
   Host: {
-    size: 96,
+    size: 104,
     fields: {
       size: { offset: 0, bytes: 4, type: "u32" },
       features: { offset: 4, bytes: 4, type: "u32" },
@@ -406,6 +406,7 @@ export const layouts = {
       pack: { offset: 72, bytes: 8, type: "u64" },
       ropeTable: { offset: 80, bytes: 8, type: "u64" },
       lostBytes: { offset: 88, bytes: 8, type: "u64" },
+      release: { offset: 96, bytes: 8, type: "u64" },
     },
   },
   PackJob: {

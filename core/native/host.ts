@@ -20,6 +20,7 @@ const signatures = {
   pack: { args: ["ptr", "ptr"], returns: "u32" },
   ropeTable: { args: ["ptr", "u32", "u32", "f64", "f64", "ptr", "f32"], returns: "void" },
   lostBytes: { args: [], returns: FFIType.i64_fast },
+  release: { args: ["ptr", "u64"], returns: "void" },
 } as const;
 
 function link(address: number) {
@@ -43,6 +44,7 @@ function link(address: number) {
     pack: at("pack"),
     ropeTable: at("ropeTable"),
     lostBytes: at("lostBytes"),
+    release: at("release"),
   });
   return { symbols, features: table.features };
 }
@@ -106,6 +108,14 @@ export class Host {
   /** Bytes of mapped files, of this process, that were read after others had cut them off. */
   get lostBytes(): number {
     return Number(this.#native.lostBytes());
+  }
+
+  /**
+   * Gives back the memory that a range of a mapped file takes in this process; it is read from the
+   * page cache again when touched. Does nothing to other memory.
+   */
+  release(address: number, bytes: number): void {
+    this.#native.release(p(address), bytes);
   }
 
   copy(to: number, from: number, bytes: number): void {

@@ -340,6 +340,8 @@ export class WeightPacker extends NativeArena {
           { file: this.#model.path, tensor: part.name, hint: "The file is damaged; get it again." },
         );
       }
+      // They are packed now; memory should not hold them twice.
+      this.host.release(encoded.address, encoded.share);
     } else {
       const own = decoded(this.#model, part, k, this.#stacks);
       scales = own.scales;

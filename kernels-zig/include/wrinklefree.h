@@ -371,6 +371,7 @@ struct wf_host {
     uint32_t (*pack)(uint64_t, uint64_t);
     void (*rope_table)(uint64_t, uint32_t, uint32_t, double, double, uint64_t, float);
     uint64_t (*lost_bytes)(void);
+    void (*release)(uint64_t, uint64_t);
 };
 
 struct wf_pack_job {

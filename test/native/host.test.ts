@@ -1,6 +1,6 @@
 // Libraries load and describe themselves; memory, files and the pool work from TypeScript.
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openLibrary } from "../../core/native/library.ts";
@@ -43,6 +43,30 @@ test("a file is mapped whole and read-only", () => {
   expect(() => host.mapFile(join(folder, "empty"))).toThrow("is empty");
   expect(() => host.mapFile(join(folder, "nothing"))).toThrow("no such file");
   expect(() => host.mapFile(folder)).toThrow("not a file");
+});
+
+/** Bytes of the mapping at an address that are in this process's memory. */
+function residentAt(address: number): number {
+  const maps = readFileSync("/proc/self/smaps", "utf8");
+  const own = maps.slice(maps.search(new RegExp(`^0*${address.toString(16)}-`, "m")));
+  return 1024 * Number(/^Rss:\s+(\d+) kB/m.exec(own)?.[1]);
+}
+
+test("pages of a mapped file are given back and come again; other memory stays", () => {
+  const path = join(folder, "pages");
+  const bytes = Buffer.alloc(1 << 20, 7);
+  writeFileSync(path, bytes);
+  using file = host.mapFile(path);
+  const view = bytesView(file.address, file.bytes);
+  expect(bytes.equals(view)).toBe(true);
+  if (process.platform === "linux") expect(residentAt(file.address)).toBe(file.bytes);
+  host.release(file.address, file.bytes);
+  if (process.platform === "linux") expect(residentAt(file.address)).toBe(0);
+  expect(bytes.equals(view)).toBe(true);
+  using region = host.alloc(1 << 20);
+  const memory = bytesView(region.address, region.bytes).fill(5);
+  host.release(region.address, region.bytes);
+  expect(memory.every((byte) => byte === 5)).toBe(true);
 });
 
 test("copy copies", () => {
