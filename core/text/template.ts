@@ -110,8 +110,16 @@ export class ChatTemplate {
   }
 }
 
+/** The library's node of a loop, which it does not export; `lhs` is what a filtered one runs over. */
+interface Loop {
+  readonly type: string;
+  readonly iterable: { readonly type: string; readonly lhs: object };
+}
+
 class BoundedInterpreter extends Interpreter {
   #steps: number;
+  /** What loops run over: the rounds of one with an empty body evaluate nothing. */
+  readonly #iterables = new WeakSet<object>();
 
   constructor(environment: Environment, steps: number) {
     super(environment);
@@ -120,8 +128,14 @@ class BoundedInterpreter extends Interpreter {
 
   override evaluate(...args: Parameters<Interpreter["evaluate"]>) {
     if (this.#steps-- <= 0) throw new Error("it does too much work");
+    const statement = args[0] as Loop | undefined;
+    if (statement?.type === "For") {
+      const { iterable } = statement;
+      this.#iterables.add(iterable.type === "SelectExpression" ? iterable.lhs : iterable);
+    }
     const value = super.evaluate(...args);
     this.#steps -= size(value.value);
+    if (statement && this.#iterables.has(statement)) this.#steps -= rounds(value.value);
     if (typeof value.value === "string" && value.value.length > limits.text) {
       throw new Error("its text is too long");
     }
@@ -133,6 +147,11 @@ class BoundedInterpreter extends Interpreter {
 function size(value: unknown): number {
   if (typeof value === "string") return value.length >> 10;
   return Array.isArray(value) ? value.length >> 6 : 0;
+}
+
+function rounds(value: unknown): number {
+  if (value instanceof Map) return value.size;
+  return Array.isArray(value) ? value.length : 0;
 }
 
 const globals: Readonly<Record<string, unknown>> = {

@@ -1,5 +1,5 @@
 // Runs fuzzing processes, ends those that hang, and goes on behind the case that did it.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Fuzzer } from "./fuzzer.ts";
 import { progress as place, progressBytes, type Report } from "./progress.ts";
@@ -40,13 +40,16 @@ export async function supervise(fuzzer: Fuzzer, work: Work): Promise<Result> {
   const state = new Float64Array(shared.buffer, shared.byteOffset, progressBytes / 8);
   const start = Date.now();
   const until = start + work.milliseconds;
-  const own: Report[] = [];
+  let lost = 0;
   for (let first = work.first; first < work.last && Date.now() < until; ) {
     state[place.index] = -1;
     const end = await one(fuzzer, { ...work, first, folder }, until, state);
     const at = state[place.index]!;
     if (end === "done") break;
-    own.push({ index: at, kind: end.hang ? "hang" : "crash", text: end.text, where: "" });
+    const kind = end.hang ? "hang" : "crash";
+    const report: Report = { index: at, kind, text: end.text, where: "" };
+    appendFileSync(join(folder, "findings"), `${JSON.stringify(report)}\n`);
+    lost++;
     if (at < 0) break;
     first = at + 1;
   }
@@ -55,10 +58,10 @@ export async function supervise(fuzzer: Fuzzer, work: Work): Promise<Result> {
     : [];
   return {
     name: fuzzer.name,
-    cases: state[place.done]! + own.length,
+    cases: state[place.done]! + lost,
     accepted: state[place.accepted]!,
     refused: state[place.refused]!,
-    reports: [...own, ...lines.map((line) => JSON.parse(line) as Report)],
+    reports: lines.map((line) => JSON.parse(line) as Report),
     seconds: (Date.now() - start) / 1000,
     slowest: { ms: state[place.slowest]!, index: state[place.slowestCase]! },
     memory: state[place.memory]!,
