@@ -208,6 +208,24 @@ describe("a server with keys, origins and metrics", () => {
   });
 });
 
+test("callers with different keys share cached prefixes where they are told to", async () => {
+  const server = await testServer({ apiKeys: ["a", "b"], isolateCache: false });
+  try {
+    const prompt = "Everybody begins with these very words. ".repeat(4);
+    const cached = async (key: string, more: object = {}): Promise<number> => {
+      const request = { prompt, n_predict: 1, ...more };
+      return (await post(`${server.url}/completion`, request, { "x-api-key": key })).json.timings
+        .cache_n;
+    };
+    expect(await cached("a", { cache_prompt: false })).toBe(0);
+    expect(await cached("a")).toBe(0);
+    expect(await cached("b")).toBeGreaterThan(20);
+    expect(await cached("b", { cache_salt: "mine" })).toBeLessThan(5);
+  } finally {
+    await server.stop();
+  }
+});
+
 test("listens on a Unix socket", async () => {
   const folder = await mkdtemp(join(tmpdir(), "wf-"));
   const socket = join(folder, "server.sock");

@@ -96,7 +96,7 @@ describe("one sequence at a time, one waiting", () => {
   });
 });
 
-test("a stream that waits long sends pings", async () => {
+test("a stream that waits long sends pings, as often as its request says", async () => {
   const server = await testServer({
     models: [
       {
@@ -107,7 +107,7 @@ test("a stream that waits long sends pings", async () => {
         engine: { queueLimit: 32 },
       },
     ],
-    pingMs: 20,
+    pingMs: 60_000,
   });
   const abort = new AbortController();
   try {
@@ -118,7 +118,12 @@ test("a stream that waits long sends pings", async () => {
     while ((await client.stats()).queued < 15) await Bun.sleep(1);
     const waiting = await fetch(url, {
       method: "POST",
-      body: JSON.stringify({ prompt: "Once", max_tokens: 1, stream: true }),
+      body: JSON.stringify({
+        prompt: "Once",
+        max_tokens: 1,
+        stream: true,
+        sse_ping_interval: 0.02,
+      }),
     });
     const { value } = await waiting.body!.getReader().read();
     expect(new TextDecoder().decode(value)).toBe(":\n\n");
