@@ -1,11 +1,12 @@
-// The aarch64 libraries under an emulator: linears and unpacking give the same bits as the oracle.
+// The aarch64 libraries under an emulator: linears, heads and unpacking give the bits of the oracle.
 import { expect, test } from "bun:test";
 import formats from "../../plugins/formats/index.ts";
 import { runOps, type TestLibrary, type TestOp } from "../kernels/harness.ts";
 import { emulated } from "../kernels/replay.ts";
 import { generator } from "../support/random.ts";
-import { floatCase, ternaryCase, trits } from "./cases.ts";
+import { floatCase, floats, ternaryCase, trits } from "./cases.ts";
 import { activations, gates, rowScales } from "./harness.ts";
+import { topOf } from "./head-harness.ts";
 import { type LinearCase, linear } from "./oracle.ts";
 
 const stepOf = (rows: number) => ({ sequences: [{ rows, position: 0 }] });
@@ -63,6 +64,40 @@ function outputs(
   return out;
 }
 
+/** The `top` largest of each row by way of a coarse plane. */
+function screened(library: TestLibrary, format: string, c: LinearCase, top: number) {
+  const { n, k, rows } = c;
+  const [ids, values] = [new Uint32Array(rows * top), new Float32Array(rows * top)];
+  const weight = roomFor(n, k);
+  const args = {
+    x: c.x as Float32Array,
+    weight,
+    plane: roomFor(n, k),
+    work: roomFor(n * rows, 16),
+    ids,
+    values,
+    xStride: k,
+    logitsStride: n,
+    n,
+    k,
+    top,
+    multiplier: 1,
+  };
+  const names = ["columns", "pack", "prepare", "screen", "threshold", "rescore", "top"];
+  const layouts = new Set(["columns", "pack", "threshold", "rescore"]);
+  const ops = names.map(
+    (name): TestOp => ({
+      op: `head_${name}`,
+      ...(layouts.has(name) && { format }),
+      struct: "Head",
+      args,
+    }),
+  );
+  const step = { ...stepOf(rows), logits: Array.from({ length: rows }, (_, i) => i) };
+  runOps(library, [packJob(format, c, weight), ...ops], step, 2);
+  return { ids, values };
+}
+
 const bits = (values: Float32Array) => [...new Uint32Array(values.buffer)];
 
 for (const library of emulated) {
@@ -104,6 +139,38 @@ for (const library of emulated) {
       for (const format of ["f32", "f16", "bf16"]) {
         expect(bits(outputs(library, format, c))).toEqual(bits(linear(c)));
       }
+    }
+  });
+
+  test(`${library.isa}: screened heads`, () => {
+    // More rows than are estimated together; columns that do not fill a vector.
+    for (const [n, k, rows, top] of [
+      [100, 72, 6, 3],
+      [1043, 100, 3, 20],
+    ] as const) {
+      const c = floatCase(n, k, rows, n);
+      for (const format of ["f32", "f16", "bf16"]) {
+        const found = screened(library, format, c, top);
+        const wanted = topOf(linear(c), n, top);
+        expect([...found.ids]).toEqual([...wanted.ids]);
+        expect(bits(found.values)).toEqual(bits(wanted.values));
+      }
+    }
+  });
+
+  test(`${library.isa}: unpacking floats`, () => {
+    const [n, k] = [20, 256];
+    for (const format of ["f32", "f16", "bf16", "q8_0", "q6_k"]) {
+      const quantizer = formats.quantizers?.find((q) => q.format === format);
+      const { bytes } = quantizer!.encode(floats(n * k, generator(4)), [n, k]);
+      const plain = quantizer!.decode({ bytes }, [n, k]).slice();
+      const source = { n, k, rows: 1, weights: plain, x: new Float32Array(0) };
+      const [wanted, out] = [roomFor(n, k), roomFor(n, k)];
+      const job = packJob("f32", source, out);
+      const args = { ...job.args, source: bytes.slice(), sourceBytes: bytes.byteLength };
+      runOps(library, [packJob("f32", source, wanted)], stepOf(1));
+      runOps(library, [{ ...job, unpack: format, args }], stepOf(1));
+      expect(Buffer.compare(out, wanted)).toBe(0);
     }
   });
 
