@@ -4,6 +4,7 @@ import { type ErrorCode, type Registry, WrinkleFreeError } from "../../core/inde
 import { entryPoint } from "../../core/installation.ts";
 import { openModel } from "../../core/model.ts";
 import type { GgufWriter } from "../../plugins/standard.ts";
+import { Collector } from "./collect.ts";
 import { Encoder } from "./encode.ts";
 import type { Prepared, PrepareOptions } from "./prepare.ts";
 import { type Proof, verifyJob } from "./verify.ts";
@@ -12,8 +13,6 @@ import type { WorkerReply, WorkerRequest } from "./worker.ts";
 /** Below this a worker's start costs more than it saves. */
 const smallestParallel = 64 << 20;
 const mostWorkers = 8;
-/** Typed arrays do not weigh on the collector's own clock: after a tensor of so many bytes it runs. */
-const collected = 1 << 20;
 
 export type Phase = "write" | "verify";
 
@@ -66,6 +65,7 @@ class LocalRunner implements JobRunner {
     const { prepared, writer, registry, signal } = this.#parts;
     const encoder = new Encoder(prepared.source, (name, bytes) => writer.write(name, bytes));
     using output = phase === "verify" ? await openModel(writer.temporary, registry) : undefined;
+    const collector = new Collector();
     for (const index of jobs) {
       checkCancelled(signal);
       const job = prepared.jobs[index];
@@ -75,7 +75,7 @@ class LocalRunner implements JobRunner {
         encoder.encode(job);
         done(index);
       }
-      if (job.tensor.byteLength > collected) Bun.gc(true);
+      collector.done(job);
       // Lets timers, signals and the terminal have their turn.
       await Bun.sleep(0);
     }

@@ -4,6 +4,7 @@ import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { type Model, openModel } from "../../core/model.ts";
 import { writeAll, writeFailure } from "../../plugins/standard.ts";
 import { createRegistry } from "../plugins.ts";
+import { Collector } from "./collect.ts";
 import { Encoder } from "./encode.ts";
 import { type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
 import { type Proof, verifyJob } from "./verify.ts";
@@ -35,6 +36,7 @@ class ConvertWorker {
   readonly #prepared: Prepared;
   readonly #handle: number;
   readonly #registry: Registry;
+  readonly #collector = new Collector();
   #output: Model | undefined;
 
   constructor(start: WorkerStart, prepared: Prepared, registry: Registry) {
@@ -45,6 +47,7 @@ class ConvertWorker {
   }
 
   write(index: number): void {
+    const job = this.#prepared.jobs[index];
     const written = new Map<string, number>();
     const put = (name: string, bytes: Uint8Array): void => {
       const at = written.get(name) ?? 0;
@@ -56,14 +59,16 @@ class ConvertWorker {
       }
       written.set(name, at + bytes.byteLength);
     };
-    const job = this.#prepared.jobs[index];
     if (job) new Encoder(this.#prepared.source, put).encode(job);
+    this.#collector.done(job);
   }
 
   async verify(index: number): Promise<Proof | undefined> {
     this.#output ??= await openModel(this.#start.temporary, this.#registry);
     const job = this.#prepared.jobs[index];
-    return job && verifyJob(job, this.#prepared.source, this.#output);
+    const proof = job && verifyJob(job, this.#prepared.source, this.#output);
+    this.#collector.done(job);
+    return proof;
   }
 }
 
@@ -83,8 +88,6 @@ self.onmessage = async ({ data }: MessageEvent<WorkerRequest>): Promise<void> =>
     } else {
       reply({ done: data.verify, proof: await worker?.verify(data.verify) });
     }
-    // Typed arrays do not weigh on the collector's own clock: tensors would pile up.
-    Bun.gc(true);
   } catch (error) {
     const known = error instanceof WrinkleFreeError;
     const { file, tensor, field, flag, hint } = known ? error.details : {};
