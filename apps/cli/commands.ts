@@ -1,5 +1,6 @@
 // The list of commands, in the order in which the help shows them.
 import type { Command } from "commander";
+import { batchCommand } from "../batch/command.ts";
 import { benchCommand } from "../bench/command.ts";
 import { bundleCommand } from "../bundle/command.ts";
 import { chatCommand } from "../chat/command.ts";
@@ -17,6 +18,7 @@ export const commands: readonly (() => Command)[] = [
   pullCommand,
   listCommand,
   removeCommand,
+  batchCommand,
   convertCommand,
   inspectCommand,
   bundleCommand,
