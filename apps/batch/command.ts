@@ -1,6 +1,6 @@
 // `wrinklefree batch`: answers a file of requests (OpenAI's batch format) without a server, resumably.
 import { Command, InvalidArgumentError, Option } from "commander";
-import type { BatchOptions } from "./run.ts";
+import type { BatchOptions } from "./options.ts";
 
 const whole = (text: string): number => {
   const value = Number(text);
@@ -35,7 +35,7 @@ export function batchCommand(): Command {
     .addHelpText(
       "after",
       `
-Until all is answered the answers are in OUTPUT.partial. The model that a line names is not looked at.
+Until all is answered the answers are in OUTPUT.partial. A model that a line names is not used.
 
 Examples:
   $ wrinklefree batch requests.jsonl -o answers.jsonl -m model.gguf

@@ -4,19 +4,8 @@ import { existsSync } from "node:fs";
 import { WrinkleFreeError } from "../../core/index.ts";
 import { type Answer, answerId, Journal } from "./journal.ts";
 import { type BatchLine, batchLines } from "./lines.ts";
+import type { BatchOptions } from "./options.ts";
 import { openTarget, type Target } from "./target.ts";
-
-export interface BatchOptions {
-  readonly output?: string;
-  readonly model?: string;
-  readonly ctxSize?: number;
-  readonly threads?: number;
-  readonly parallel: number;
-  /** Index from 0, and count. */
-  readonly shard?: readonly [number, number];
-  readonly url?: string;
-  readonly apiKey?: string;
-}
 
 interface Tally {
   lines: number;

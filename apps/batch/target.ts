@@ -7,7 +7,7 @@ import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
 import { builtInModel } from "../server/built-in.ts";
 import { startServer } from "../server/serve.ts";
-import type { BatchOptions } from "./run.ts";
+import type { BatchOptions } from "./options.ts";
 
 export interface Target extends AsyncDisposable {
   /** Answers with a status below 500 other than 429. Throws `unavailable` after many attempts. */
