@@ -10,7 +10,7 @@ import { Load } from "./soak/load.ts";
 import { type Sample, soakPlot } from "./soak/plot.ts";
 import { type Process, pagesInUse, startServer, usage } from "./soak/server.ts";
 
-const help = `bun bench/soak.ts [options] [-- flags of wrinklefree serve]
+const help = `bun bench/soak.ts [options] [-- flags of wrinklefree serve, e.g. -m FILE]
   --minutes 20       how long streams of random prompts run, a tenth of them hung up on
   --streams 64       at the same time
   --requests 0       instead: so many short requests (8 tokens in, 2 out)

@@ -32,6 +32,11 @@ export function mapFilesWith(mapper: Mapper): void {
   native = mapper;
 }
 
+/** Whether a native runtime maps files already. */
+export function mapsNatively(): boolean {
+  return native !== undefined;
+}
+
 /**
  * Maps `path`, or of a program the model appended to it. Throws `not_found` when it cannot be read,
  * `bad_file` when it is empty.

@@ -120,7 +120,8 @@ pub inline fn gelu(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
 /// max(x, 0)^2
 pub inline fn relu2(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     const zero: @Vector(n, f32) = @splat(0);
-    const positive = @select(f32, x > zero, x, zero);
+    // This way round NaN stays NaN.
+    const positive = @select(f32, x <= zero, zero, x);
     return positive * positive;
 }
 

@@ -17,12 +17,16 @@ export function usage(pid: number): { residentBytes: number; descriptors: number
   return { residentBytes: 1024 * Number(kib), descriptors };
 }
 
+/** So small that it is full soon: resident memory grows until every page was used once. */
+const kvMemory = "64M";
+
 /** Starts `wrinklefree serve` with metrics on a free port. Rejects when it ends before it is ready. */
 export async function startServer(flags: readonly string[]): Promise<Process> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const own = ["--port", String(port), "--metrics", "--log-level", "warn"];
-  const child = Bun.spawn([process.execPath, main, "serve", ...own, ...flags], {
+  const kv = flags.includes("--kv-memory") ? [] : ["--kv-memory", kvMemory];
+  const child = Bun.spawn([process.execPath, main, "serve", ...own, ...kv, ...flags], {
     stdio: ["ignore", "inherit", "inherit"],
   });
   const healthy = (): Promise<boolean> => fetch(`${url}/health`).then(({ ok }) => ok);

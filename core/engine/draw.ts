@@ -1,6 +1,6 @@
 // Draws a sequence's next token from its logits, all or only the largest ones of them.
 import { WrinkleFreeError } from "../errors.ts";
-import { logprobs } from "../sampling/chain.ts";
+import { logprobs, type SamplerChain } from "../sampling/chain.ts";
 import type { ScoredToken } from "./protocol.ts";
 import type { StepRunner } from "./runner.ts";
 import type { Sequence } from "./sequence.ts";
@@ -44,11 +44,20 @@ export function drawToken(
   }
   const logits = runner.logits(row);
   sequence.maskNext(runner.vocabulary);
-  const token = chain.sample(logits, sequence.allowed);
+  const token = sampleAll(chain, logits, sequence.allowed);
   if (!Number.isFinite(logits[token])) throw notFinite();
   return request.logprobs === undefined
     ? { token }
     : { token, score: score(sequence, logits, token) };
+}
+
+/** Draws from all logits. What is wrong with them is told before what the samplers make of it. */
+function sampleAll(chain: SamplerChain, logits: Float32Array, allowed?: Uint32Array): number {
+  try {
+    return chain.sample(logits, allowed);
+  } catch (error) {
+    throw logits.some(Number.isFinite) ? error : notFinite();
+  }
 }
 
 function bitsOf(mask: Uint32Array): number {

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { WrinkleFreeError } from "../errors.ts";
-import { mapFilesWith } from "../mapped-file.ts";
+import { mapFilesWith, mapsNatively } from "../mapped-file.ts";
 import type { Kernel } from "../plugin/kernel.ts";
 import { Host } from "./host.ts";
 import { type NativeEntry, type NativeLibrary, openLibrary } from "./library.ts";
@@ -78,6 +78,8 @@ export function openKernels(
  * nor a program that is running.
  */
 export function mapFilesWithKernels(kernels: readonly Kernel[]): void {
+  // Which mappings were cut off, or may be given back, only the library that made them knows.
+  if (mapsNatively()) return;
   const base = kernels.find((kernel) => (kernel.needs ?? []).length === 0);
   if (base === undefined || !existsSync(pathOf(base))) return;
   const library = openLibrary(base.library);

@@ -148,8 +148,14 @@ export class SamplerChain {
       throw new WrinkleFreeError("plugin", "the samplers left no token to draw");
     }
     if (candidates.selected < 0) candidates.selected = draw(candidates, this.#random);
+    if (candidates.logits[candidates.selected] === -Infinity) throw nothingLeft();
     return candidates.ids[candidates.selected]!;
   }
+}
+
+function nothingLeft(): WrinkleFreeError {
+  const text = "no token is left to draw: logit_bias and the samplers forbid every one";
+  return new WrinkleFreeError("bad_request", text, { field: "logit_bias" });
 }
 
 /**

@@ -63,6 +63,8 @@ fn scaleOf(args: *const Args, x: [*]const f32) f32 {
         acc = simd.fma(v, v, acc);
     }
     const mean = simd.sum(acc) / @as(f32, @floatFromInt(n));
+    // Squares that overflow would make a row of zeros: such a row is no number.
+    if (mean == std.math.inf(f32)) return std.math.nan(f32);
     return 1 / @sqrt(mean + args.epsilon);
 }
 
@@ -144,10 +146,11 @@ const Pieces = struct {
     }
 };
 
-/// Columns first..end-1.
+/// Columns first..end-1. One that is not finite makes `inverse` infinite or NaN, so that it goes on.
 fn quantizeBlock(pieces: Pieces, q: [*]i8, first: usize, end: usize) abi.RowScale {
     const n = pieces.columns;
-    var top = simd.zero;
+    // As integers: bits of magnitudes are in the order of their values, NaN is the largest.
+    var top: simd.Ints = @splat(0);
     var at = first;
     while (at < end) {
         const g = at / n;
@@ -155,12 +158,12 @@ fn quantizeBlock(pieces: Pieces, q: [*]i8, first: usize, end: usize) abi.RowScal
         const values = pieces.group(g);
         var i = at - g * n;
         const last = stop - g * n;
-        while (i + lanes <= last) : (i += lanes) top = simd.larger(simd.abs(values.at(i)), top);
-        if (i < last) top = simd.larger(simd.abs(values.tail(i, last - i)), top);
+        while (i + lanes <= last) : (i += lanes) top = @max(magnitude(values.at(i)), top);
+        if (i < last) top = @max(magnitude(values.tail(i, last - i)), top);
         at = stop;
     }
-    const most = simd.largest(top);
-    const bound = if (most > 1e-5) most else 1e-5;
+    const most: f32 = @bitCast(@reduce(.Max, top));
+    const bound = if (most <= 1e-5) 1e-5 else most;
     const scale = 127.0 / bound;
     var total: simd.Ints = @splat(0);
     at = first;
@@ -184,6 +187,10 @@ fn quantizeBlock(pieces: Pieces, q: [*]i8, first: usize, end: usize) abi.RowScal
         at = stop;
     }
     return .{ .inverse = bound / 127.0, .sum = @reduce(.Add, total) };
+}
+
+inline fn magnitude(x: Lanes) simd.Ints {
+    return @bitCast(simd.abs(x));
 }
 
 /// round_half_even(x * scale) in -128..127. The clamp comes first: rounding is monotone, the bounds

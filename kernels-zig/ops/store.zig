@@ -87,10 +87,13 @@ const Place = struct {
     }
 };
 
-/// x ~ q * scale with the largest magnitude at 127. Returns the scale.
+/// x ~ q * scale with the largest magnitude at 127. Returns the scale; NaN where an x is NaN.
 fn writeInt8(x: [*]const f32, n: usize, out: [*]i8, stride: usize) f32 {
     var most: f32 = 1e-30;
-    for (x[0..n]) |value| most = if (@abs(value) > most) @abs(value) else most;
+    for (x[0..n]) |value| {
+        if (!(@abs(value) <= most)) most = @abs(value);
+        if (most != most) break;
+    }
     const factor = 127.0 / most;
     var d: usize = 0;
     while (d < n) : (d += lanes) {

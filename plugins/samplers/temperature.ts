@@ -50,10 +50,15 @@ function greedy(candidates: Candidates): void {
   candidates.length = 1;
 }
 
+const largestFloat = 3e38;
+
 function divide(candidates: Candidates, temperature: number): void {
   if (temperature === 1) return;
   const { logits, length } = candidates;
-  for (let i = 0; i < length; i++) logits[i]! /= temperature;
+  const most = logits[argmax(candidates)]!;
+  // Past float32's range the largest logit would be lost among infinities: it becomes 0 there.
+  const shift = Math.abs(most / temperature) < largestFloat ? 0 : most;
+  for (let i = 0; i < length; i++) logits[i] = (logits[i]! - shift) / temperature;
 }
 
 function dynamic(candidates: Candidates, low: number, high: number, exponent: number): void {
