@@ -4,7 +4,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const root = join(import.meta.dir, "../..");
-const documents = ["README.md", "CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/PLUGINS.md"];
+const documents = [
+  "README.md",
+  "CONTRIBUTING.md",
+  "docs/ARCHITECTURE.md",
+  "docs/PLUGINS.md",
+  "docs/CONVERT.md",
+];
 const folders = "core|plugins|apps|kernels-zig|test|scripts|bin|docs|examples|\\.ci";
 const mention = new RegExp(`\`((?:${folders})/[\\w./-]+)(?:#([\\w.]+))?\``, "g");
 
