@@ -194,7 +194,7 @@ class SchemaCompiler {
       const value = this.any(others, `${path}/additionalProperties`);
       // The same key twice would count once: keys are not told apart.
       if (min > 1) fail(`${path}/minProperties`, "not supported above 1");
-      return object(rule(" string"), value, min, max);
+      return object(rule(" string"), this.#named(value, path), min, max);
     }
     if (min > required.length) fail(`${path}/minProperties`, "not supported beside properties");
     if (max < names.length) fail(`${path}/maxProperties`, "not supported beside properties");
@@ -267,7 +267,7 @@ class SchemaCompiler {
         if (min > 0) fail(`${path}/minItems`, "no item is allowed");
         return array(rule(" value"), 0, 0);
       }
-      return array(this.any(rest, `${path}/items`), min, max);
+      return array(this.#named(this.any(rest, `${path}/items`), path), min, max);
     }
     if (!Array.isArray(prefix)) fail(`${path}/prefixItems`, "a list of schemas expected");
     return this.#tuple(prefix, rest, min, max, path);

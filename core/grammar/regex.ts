@@ -160,7 +160,9 @@ class Parser {
   }
 
   #peekCounts(): RegExpExecArray | null {
-    return /^\{(\d{1,9})(,(\d{0,9}))?\}/.exec(this.#source.slice(this.#at, this.#at + 24));
+    const counts = /\{(\d+)(,(\d*))?\}/y;
+    counts.lastIndex = this.#at;
+    return counts.exec(this.#source);
   }
 
   #class(): CharacterSet {

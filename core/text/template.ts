@@ -10,6 +10,8 @@ const limits = {
   stepsPerMessage: 2_000,
   text: 16 * 1024 * 1024,
   range: 10_000,
+  /** Of expressions, blocks and macros in each other: each level makes the look-up of names longer. */
+  depth: 400,
 };
 
 export interface ChatTemplateOptions {
@@ -118,6 +120,7 @@ interface Loop {
 
 class BoundedInterpreter extends Interpreter {
   #steps: number;
+  #depth = 0;
   /** What loops run over: the rounds of one with an empty body evaluate nothing. */
   readonly #iterables = new WeakSet<object>();
 
@@ -133,13 +136,23 @@ class BoundedInterpreter extends Interpreter {
       const { iterable } = statement;
       this.#iterables.add(iterable.type === "SelectExpression" ? iterable.lhs : iterable);
     }
-    const value = super.evaluate(...args);
+    const value = this.#deeper(args);
     this.#steps -= size(value.value);
     if (statement && this.#iterables.has(statement)) this.#steps -= rounds(value.value);
     if (typeof value.value === "string" && value.value.length > limits.text) {
       throw new Error("its text is too long");
     }
     return value;
+  }
+
+  #deeper(args: Parameters<Interpreter["evaluate"]>) {
+    if (this.#depth >= limits.depth) throw new Error("it is nested too deep");
+    this.#depth++;
+    try {
+      return super.evaluate(...args);
+    } finally {
+      this.#depth--;
+    }
   }
 }
 
