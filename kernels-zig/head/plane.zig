@@ -37,7 +37,7 @@ pub fn rowBlocks(n: u32) u32 {
 }
 
 /// Floats that a plane keeps for each column and for each row.
-const column_arrays = 4;
+const column_arrays = 5;
 const row_arrays = 3;
 
 /// Where the parts of a plane are.
@@ -46,6 +46,8 @@ pub const Plane = struct {
     largest: *u32,
     mean: [*]f32,
     scale: [*]f32,
+    /// 1 / scale, rounded: what that does to a row is far below what the bounds allow for rounding.
+    inverse: [*]f32,
     dither: [*]f32,
     /// e, zero in columns past k.
     input_dither: [*]f32,
@@ -68,8 +70,9 @@ pub const Plane = struct {
             .largest = @ptrFromInt(a.plane),
             .mean = floats + lanes,
             .scale = floats + lanes + columns,
-            .dither = floats + lanes + 2 * columns,
-            .input_dither = floats + lanes + 3 * columns,
+            .inverse = floats + lanes + 2 * columns,
+            .dither = floats + lanes + 3 * columns,
+            .input_dither = floats + lanes + 4 * columns,
             .step = step,
             .norm = step + rows,
             .offset = step + 2 * rows,
@@ -141,6 +144,7 @@ pub fn Build(comptime layout: type) type {
                 const spread = @sqrt(@select(f32, usable, variance, simd.splat(1e-20)));
                 simd.store(plane.mean + column, mean);
                 simd.store(plane.scale + column, spread);
+                simd.store(plane.inverse + column, simd.splat(1) / spread);
             }
         }
 
@@ -187,6 +191,7 @@ pub fn Build(comptime layout: type) type {
             plane.norm[row] = scaled_norm / step * 1.0001 + 0.5 * @sqrt(columns_f32);
             const inverse = simd.splat(1 / step);
             var offset: @Vector(lanes, f64) = @splat(0);
+            var part = simd.zero;
             column = 0;
             while (column < paddedColumns(a.k)) : (column += lanes) {
                 var u = simd.zero;
@@ -196,15 +201,17 @@ pub fn Build(comptime layout: type) type {
                 const dither = simd.load(plane.dither + column);
                 const magic = simd.splat(12582912.0);
                 const rounded = (u * inverse + dither + magic) - magic;
-                const residual: @Vector(lanes, f64) = rounded - dither;
-                offset += residual * @as(
-                    @Vector(lanes, f64),
-                    simd.load(plane.input_dither + column),
-                );
+                const input = simd.load(plane.input_dither + column);
+                part = simd.fma(rounded - dither, input, part);
+                // Few terms in single precision: their rounding is in the bounds.
+                if (column % (8 * lanes) == 0) {
+                    offset += part;
+                    part = simd.zero;
+                }
                 const whole: simd.Ints = @intFromFloat(rounded);
                 put(out, column, @intCast(whole + @as(simd.Ints, @splat(zero_code))));
             }
-            plane.offset[row] = @floatCast(@reduce(.Add, offset));
+            plane.offset[row] = @floatCast(@reduce(.Add, offset + part));
         }
 
         fn packUnbounded(a: *const Head, plane: Plane, row: u32, out: [*]u8) void {
@@ -219,7 +226,7 @@ pub fn Build(comptime layout: type) type {
 
         inline fn scaled(plane: Plane, w: Lanes, column: u32) Lanes {
             const centred = w - simd.load(plane.mean + column);
-            return centred / simd.load(plane.scale + column);
+            return centred * simd.load(plane.inverse + column);
         }
     };
 }
