@@ -14,6 +14,8 @@ pub const tokens = 16;
 /// Tiles of 16 tokens that use the same codes.
 const tiles = 4;
 pub const chunk = tiles * tokens;
+/// Rows of x from which tables pay.
+pub const least_rows = 2 * tokens;
 /// Rows of W in a unit at most: making the tables costs as much as about 81 of them.
 pub const max_blocks = 128;
 const max_rows = max_blocks * abi.block_rows;

@@ -101,7 +101,7 @@ const Plan = struct {
             .grouped
         else if (rows <= direct_rows)
             .direct
-        else if (tables and rows >= table.chunk) .table else .panel;
+        else if (tables and rows >= table.least_rows) .table else .panel;
         var unit: u32 = panel.blocks;
         var chunk: u32 = direct_rows;
         if (path == .direct) {
