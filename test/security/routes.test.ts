@@ -7,6 +7,7 @@ import { createRegistry } from "../../apps/plugins.ts";
 import type { Route } from "../../apps/server/route.ts";
 import { allRoutes } from "../../apps/server/routes.ts";
 import type { RunningServer } from "../../apps/server/serve.ts";
+import { defaultLimits } from "../../apps/server/state.ts";
 import { testServer } from "../server/support.ts";
 
 const document = "docs/SECURITY-ROUTES.md";
@@ -31,6 +32,8 @@ async function ask(server: RunningServer, route: Route, path: string, headers: o
   return { status: reply.status, headers: reply.headers, text: await reply.text() };
 }
 
+const mebi = 2 ** 20;
+const idle = defaultLimits.idleSeconds;
 const intro = `# Who may call what
 
 Every route of the server, asked by five callers: the status of each answer. The server has one API
@@ -44,6 +47,26 @@ and a foreign Host are refused as here. Images and forms of other sites, which s
 refused by their Sec-Fetch-Site header, except where no key is needed. Beyond loopback
 (\`--host 0.0.0.0\`) any Host is answered: set a key there. Paths that do not exist are a 404 for
 every caller, and OPTIONS gives no permission to an Origin that \`--cors-origin\` does not name.
+
+## What a client may cost
+
+| Limit | Default | Past it |
+|---|---|---|
+| bytes of a body | ${defaultLimits.bodyBytes / mebi} MiB | 413, connection closed |
+| time of a body to arrive | ${defaultLimits.bodyMs / 1000} s | 408, connection closed |
+| bytes of all bodies that arrive at once | ${defaultLimits.arrivingBytes / mebi} MiB | 429 |
+| header lines, their number, the address | 16 KiB, 198 | 431, connection closed |
+| silence between requests, or a reader that takes nothing | ${idle} s | closed, its pages freed |
+| levels of JSON in each other | 128 | 400 |
+| requests that wait | \`--queue\` | 429 with Retry-After |
+
+A stream stops at the client's pace; tokens that the engine makes meanwhile wait, one context of
+them at most. The tests are in \`test/security\` and \`test/server\`. Saved caches are plain names
+in their folder, links in it are not followed; errors name no folder and no stack; the log has one line
+for each request whatever it holds, and neither the log nor the metrics hold prompts. With several
+keys, callers share no cached prefixes.
+
+## Routes
 
 \`bun test test/security/routes.test.ts\` asks all of this again and fails when a line differs, or a
 route is missing; with \`UPDATE_DOCS=1\` it writes this file.
