@@ -60,11 +60,11 @@ every caller, and OPTIONS gives no permission to an Origin that \`--cors-origin\
 | levels of JSON in each other | 128 | 400 |
 | requests that wait | \`--queue\` | 429 with Retry-After |
 
-A stream stops at the client's pace; tokens that the engine makes meanwhile wait, one context of
-them at most. The tests are in \`test/security\` and \`test/server\`. Saved caches are plain names
-in their folder, links in it are not followed; errors name no folder and no stack; the log has one line
-for each request whatever it holds, and neither the log nor the metrics hold prompts. With several
-keys, callers share no cached prefixes.
+A stream stops at the client's pace; tokens that the engine makes meanwhile wait, one
+context of them at most. The tests are in \`test/security\` and \`test/server\`. Saved
+caches are plain names in their folder, links in it are not followed; errors name no folder
+and no stack; the log has one line for each request whatever it holds, and neither the log
+nor the metrics hold prompts. With several keys, callers share no cached prefixes.
 
 ## Routes
 
