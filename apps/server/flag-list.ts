@@ -240,8 +240,8 @@ export const flagGroups: readonly FlagGroup[] = [
         flags: "--draft-max <n>",
         env: "DRAFT_MAX",
         parse: integer(0, 64),
-        default: 0,
-        text: "tokens that prompt lookup proposes at most; the text stays the same",
+        default: 3,
+        text: "tokens that prompt lookup proposes at most, 0: none; the text stays the same",
       },
       {
         flags: "--mmap",

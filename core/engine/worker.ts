@@ -21,7 +21,7 @@ export const engineDefaults: EngineOptions = {
   maxSequences: runtimeDefaults.maxSequences,
   maxStepMs: 250,
   queueLimit: 1024,
-  maxDraft: 0,
+  maxDraft: 3,
 };
 
 /** Engine options within what the runtime's tape was recorded for. */
