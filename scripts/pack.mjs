@@ -27,6 +27,8 @@ const shipped = [
   "CHANGELOG.md",
   "LICENSE",
   "SECURITY.md",
+  "THIRD_PARTY.md",
+  "sbom.cdx.json",
 ];
 
 const kernelsName = (platform) => `@wrinklefree/kernels-${platform}`;

@@ -1,8 +1,8 @@
 // Runs the terminal chat: opens the model or the server, then talks or answers a pipe.
 import { type TObject, Type } from "@sinclair/typebox";
-import { resolvePlugins, samplingSchema, WrinkleFreeError } from "../../core/index.ts";
+import { samplingSchema, WrinkleFreeError } from "../../core/index.ts";
 import { findModelFile } from "../manage/find.ts";
-import { createRegistry } from "../plugins.ts";
+import { createRegistry, namedPlugins } from "../plugins.ts";
 import { builtInModel } from "../server/built-in.ts";
 import { loadModel } from "../server/load.ts";
 import { type Backend, localBackend, remoteBackend } from "./backend.ts";
@@ -15,7 +15,7 @@ export async function runChat(flags: ChatFlags): Promise<void> {
   if (flags.url !== undefined && flags.model !== undefined) {
     throw new WrinkleFreeError("usage", "give either --model or --url", { flag: "--url" });
   }
-  const plugins = await resolvePlugins(flags.plugin ?? [], process.cwd());
+  const plugins = await namedPlugins(flags.plugin);
   const registry = await createRegistry(plugins);
   const schema = settingsSchema(samplingSchema(registry.samplers));
   const backend = await openBackend(flags, registry, plugins);

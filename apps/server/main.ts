@@ -1,7 +1,7 @@
 // Runs the server for a person or a service: prints where it listens, exits when it is told to.
-import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
+import { WrinkleFreeError } from "../../core/index.ts";
 import { findModelFile } from "../manage/find.ts";
-import { createRegistry } from "../plugins.ts";
+import { createRegistry, namedPlugins } from "../plugins.ts";
 import { builtInModel, builtInNote } from "./built-in.ts";
 import { samplingDefaults } from "./flag-list-sampling.ts";
 import type { LoadOptions } from "./load.ts";
@@ -49,7 +49,7 @@ function describe({ id, client }: ServedModel): Record<string, unknown> {
 }
 
 async function serveOptions(flags: ServeFlags): Promise<ServeOptions> {
-  const plugins = await resolvePlugins(flags.plugin ?? [], process.cwd());
+  const plugins = await namedPlugins(flags.plugin);
   const socket = flags.host.endsWith(".sock") ? flags.host : undefined;
   return {
     registry: await createRegistry(plugins),
