@@ -1,4 +1,5 @@
 // JSON Schema (the common part of draft 2020-12) to a grammar of the JSON texts that it allows.
+import { isDeepStrictEqual } from "node:util";
 import {
   choice,
   type Expression,
@@ -93,7 +94,7 @@ class SchemaCompiler {
     for (const keyword of ["anyOf", "oneOf"]) {
       if (schema[keyword] !== undefined) return this.#union(schema, keyword, path);
     }
-    if (schema.const !== undefined) return this.#values([schema.const], schema, path, "const");
+    if (schema.const !== undefined) return this.#const(schema, path);
     if (schema.enum !== undefined) return this.#enum(schema, path);
     return this.#typed(schema, path);
   }
@@ -131,6 +132,14 @@ class SchemaCompiler {
       return this.any(this.#merger.merge(base, item, at), at);
     });
     return choice(...items);
+  }
+
+  #const(schema: Schema, path: string): Expression {
+    const { const: value, enum: list } = schema;
+    if (Array.isArray(list) && !list.some((other) => isDeepStrictEqual(other, value))) {
+      fail(`${path}/const`, 'not a value of "enum"');
+    }
+    return this.#values([value], schema, path, "const");
   }
 
   #enum(schema: Schema, path: string): Expression {
