@@ -76,9 +76,7 @@ function collect() {
     const licence = licenceOf(packages, key, ships ? shipped.get(key) : above);
     const entry = { name: id.slice(0, at), version: id.slice(at + 1), licence, ships, integrity };
     if (allowed(licence, ships ? shippable : forTools)) return entry;
-    throw new SetupError(
-      `${id} has the licence ${licence}, which is not on the list here`,
-    );
+    throw new SetupError(`${id} has the licence ${licence}, which is not on the list here`);
   });
   const order = (a, b) => (a.name + a.version < b.name + b.version ? -1 : 1);
   const unique = new Map(list.sort(order).map((entry) => [entry.name + entry.version, entry]));
