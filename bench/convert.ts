@@ -18,6 +18,7 @@ import { median } from "../apps/bench/measure.ts";
 import { syntheticPath } from "../apps/bench/model-file.ts";
 import { shapeOf } from "../apps/bench/shapes.ts";
 import { syntheticTensors } from "../apps/bench/synthetic.ts";
+import { checkpointName } from "../apps/convert/checkpoint/names.ts";
 import { convert } from "../apps/convert/convert.ts";
 import { createRegistry } from "../apps/plugins.ts";
 
@@ -117,31 +118,13 @@ function sizeOf(folder: string): number {
 
 /** Random bfloat16 weights of the shape under Hugging Face's names, in shards with an index. */
 async function writeMasters(folder: string): Promise<void> {
-  const names: Record<string, string> = {
-    token_embd: "model.embed_tokens",
-    output: "lm_head",
-    output_norm: "model.norm",
-    attn_norm: "input_layernorm",
-    ffn_norm: "post_attention_layernorm",
-    attn_q: "self_attn.q_proj",
-    attn_k: "self_attn.k_proj",
-    attn_v: "self_attn.v_proj",
-    attn_output: "self_attn.o_proj",
-    attn_sub_norm: "self_attn.attn_sub_norm",
-    ffn_gate: "mlp.gate_proj",
-    ffn_up: "mlp.up_proj",
-    ffn_down: "mlp.down_proj",
-    ffn_sub_norm: "mlp.ffn_sub_norm",
-  };
   mkdirSync(folder, { recursive: true });
   const weights: { name: string; shape: readonly number[]; bytes: number }[] = [];
-  for (const { name, shape } of syntheticTensors(shapeOf(shapeName))) {
-    const [, layer, part] = /^(?:blk\.(\d+)\.)?(\w+)\.weight$/.exec(name) ?? [];
-    const own = names[part ?? ""];
-    if (own === undefined) continue;
-    const path = layer === undefined ? own : `model.layers.${layer}.${own}`;
+  for (const { name: own, shape } of syntheticTensors(shapeOf(shapeName))) {
+    const name = checkpointName(own, 0);
+    if (name === undefined) continue;
     const bytes = 2 * shape.reduce((product, size) => product * size, 1);
-    weights.push({ name: `${path}.weight`, shape, bytes });
+    weights.push({ name, shape, bytes });
   }
   const shards: (typeof weights)[] = [[]];
   for (const weight of weights) {
