@@ -1,5 +1,5 @@
 // Compares the speed of answers held to a JSON schema with free ones, by turns in one process.
-//   bun bench/schema.ts [shape, default bitnet-2b-4t] [threads, default 2] [rounds, default 5]
+//   bun bench/schema.ts [shape, default bitnet-2b-4t] [threads, default 2] [rounds, default 5] [draft max]
 import { median } from "../apps/bench/measure.ts";
 import { syntheticPath } from "../apps/bench/model-file.ts";
 import { createRegistry } from "../apps/plugins.ts";
@@ -14,7 +14,7 @@ import {
   Random,
 } from "../core/index.ts";
 
-const [shape = "bitnet-2b-4t", threads = "2", rounds = "5"] = process.argv.slice(2);
+const [shape = "bitnet-2b-4t", threads = "2", rounds = "5", drafts] = process.argv.slice(2);
 const tokens = 48;
 const text = { type: "string", minLength: 8, maxLength: 40 };
 const record = {
@@ -43,7 +43,7 @@ using runtime = await openRuntime(
 const engine = new Engine(
   runtime,
   createChooserFactory(registry, runtime.model),
-  engineOptions(runtime, {}),
+  engineOptions(runtime, drafts === undefined ? {} : { maxDraft: Number(drafts) }),
 );
 const prompt = Array.from({ length: 16 }, (_, i) => 1000 + 37 * i);
 let count = 0;
