@@ -2,7 +2,7 @@
 import type { TObject } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import { BodyCheck, BodyReader } from "./body.ts";
-import { errorResponse, HttpError, toHttpError } from "./errors.ts";
+import { errorResponse, HttpError, shuttingDown, toHttpError } from "./errors.ts";
 import { checkKey, checkOrigin, corsHeaders, preflight, tenantOf } from "./guard.ts";
 import type { Route } from "./route.ts";
 import { normalizeSampling } from "./schema.ts";
@@ -78,11 +78,6 @@ async function answer(
     "x-request-id": call.id,
     ...corsHeaders(server.settings, request),
   });
-}
-
-function shuttingDown(): HttpError {
-  const headers = { "retry-after": "5", connection: "close" };
-  return new HttpError("unavailable_error", "The server is shutting down.", { headers });
 }
 
 /** The request in progress, as the routes see it. */

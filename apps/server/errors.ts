@@ -119,3 +119,9 @@ export function sentences(message: string, hint: string | undefined): string {
 export function errorResponse(error: HttpError): Response {
   return Response.json(error.body, { status: error.status, headers: error.options.headers });
 }
+
+/** For requests, and for probes, of a server that is about to end. */
+export function shuttingDown(): HttpError {
+  const headers = { "retry-after": "5", connection: "close" };
+  return new HttpError("unavailable_error", "The server is shutting down.", { headers });
+}

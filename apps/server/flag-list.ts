@@ -120,6 +120,20 @@ export const flagGroups: readonly FlagGroup[] = [
         parse: decimal(0),
         text: "seconds that one request may take",
       },
+      {
+        flags: "--drain-delay <s>",
+        env: "DRAIN_DELAY",
+        parse: decimal(0, 3600),
+        default: 0,
+        text: "after SIGTERM, seconds in which /health says 503 and requests are still taken",
+      },
+      {
+        flags: "--drain-timeout <s>",
+        env: "DRAIN_TIMEOUT",
+        parse: decimal(0, 3600),
+        default: 30,
+        text: "then, seconds that answers in work have to finish",
+      },
       { flags: "--no-webui", env: "NO_WEBUI", text: "do not serve the chat page at /" },
       { flags: "--metrics", env: "ENDPOINT_METRICS", text: "serve Prometheus metrics at /metrics" },
       {

@@ -19,7 +19,7 @@ export async function runServer(flags: ServeFlags): Promise<void> {
   const options = await serveOptions(flags);
   if (!flags.model && !flags.hfRepo) process.stdout.write(builtInNote());
   const running = startServer({ ...options, log });
-  const stopped = stopOnSignal(running);
+  const stopped = stopOnSignal(running, flags);
   process.stdout.write(`WrinkleFree ${version} on ${running.url} (loading)\n`);
   try {
     await Promise.race([running.ready, stopped]);
@@ -149,22 +149,22 @@ async function readTls(flags: ServeFlags): Promise<ServeOptions["tls"]> {
   return { key, cert: await readText("--ssl-cert-file", sslCertFile) };
 }
 
-/** Milliseconds that answers in work have to finish after SIGTERM. */
-const drainMs = 30_000;
-
 /**
  * Stops the server on SIGTERM, once the answers in work are finished, and on SIGINT, at once; a
  * second signal ends the process.
  */
-function stopOnSignal(running: RunningServer): Promise<void> {
+function stopOnSignal(
+  running: RunningServer,
+  { drainDelay, drainTimeout }: ServeFlags,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (code: number, ms: number): void => {
+    const stop = (code: number, ...ms: [] | [drain: number, notice: number]): void => {
       process.once("SIGINT", () => process.exit(130));
       process.once("SIGTERM", () => process.exit(143));
       process.exitCode = code;
-      running.stop(ms).then(resolve, reject);
+      running.stop(...ms).then(resolve, reject);
     };
-    process.once("SIGINT", () => stop(130, 0));
-    process.once("SIGTERM", () => stop(0, drainMs));
+    process.once("SIGINT", () => stop(130));
+    process.once("SIGTERM", () => stop(0, drainTimeout * 1000, drainDelay * 1000));
   });
 }

@@ -23,6 +23,8 @@ export interface ServeFlags {
   allowedHost?: string[];
   maxBody: number;
   timeout?: number;
+  drainDelay: number;
+  drainTimeout: number;
   config?: string;
   webui: boolean;
   tags?: string[];

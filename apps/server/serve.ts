@@ -29,8 +29,11 @@ export interface RunningServer {
   readonly state: ServerState;
   /** Settled when every model is loaded; rejects with the first failure. */
   readonly ready: Promise<void>;
-  /** Takes no more requests, waits at most `drainMs` for those in work, and ends. Default 0. */
-  stop(drainMs?: number): Promise<void>;
+  /**
+   * Fails probes for `noticeMs`, then takes no more requests, waits at most `drainMs` for those in
+   * work, and ends. Both are 0 by default.
+   */
+  stop(drainMs?: number, noticeMs?: number): Promise<void>;
 }
 
 /** Opens the port and starts to load. Throws `usage` when the port cannot be had. */
@@ -59,8 +62,12 @@ export function startServer(options: ServeOptions): RunningServer {
   state.connections.bind(server);
   const ready = Promise.all(loading.map((slot) => slot.loaded)).then(() => {});
   ready.catch(() => {});
-  const stop = async (drainMs = 0): Promise<void> => {
+  const stop = async (drainMs = 0, noticeMs = 0): Promise<void> => {
+    await state.activity.announce(noticeMs);
+    const until = performance.now() + drainMs;
     await state.activity.drain(drainMs);
+    // An answer leaves the engine before its last bytes leave the socket.
+    while (server.pendingRequests > 0 && performance.now() < until) await Bun.sleep(2);
     await server.stop(true);
     const models = await Promise.allSettled(loading.map((slot) => slot.loaded));
     for (const model of models) if (model.status === "fulfilled") await model.value.close();

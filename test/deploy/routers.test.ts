@@ -10,8 +10,9 @@ const streams = 6;
 
 async function worker(): Promise<Program> {
   const port = await freePort();
-  const flags = ["-c", "512", "-t", "1", "--parallel", "16", "--metrics", "--port", `${port}`];
-  return startProgram([...serve, ...flags], `http://127.0.0.1:${port}`, healthy);
+  // Longer than a router's health check: it hears of the end before requests are refused.
+  const flags = `-c 512 -t 1 --parallel 16 --metrics --drain-delay 2 --port ${port}`;
+  return startProgram([...serve, ...flags.split(" ")], `http://127.0.0.1:${port}`, healthy);
 }
 
 async function router(python: string, module: string, workers: readonly Program[]) {
@@ -19,7 +20,7 @@ async function router(python: string, module: string, workers: readonly Program[
   const flags = [
     `--host 127.0.0.1 --port ${port} --prometheus-port ${metrics} --policy cache_aware`,
     "--health-check-interval-secs 1 --health-failure-threshold 1 --health-success-threshold 1",
-    "--retry-max-retries 6 --retry-initial-backoff-ms 20 --retry-max-backoff-ms 300",
+    "--retry-max-retries 12 --retry-initial-backoff-ms 20 --retry-max-backoff-ms 300",
     "--log-level error --worker-urls",
     ...workers.map(({ url }) => url),
   ];

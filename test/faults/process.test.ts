@@ -84,6 +84,30 @@ test.skipIf(windows)(
   },
 );
 
+test.skipIf(windows)("--drain-delay: probes fail at once, requests are taken a while", async () => {
+  const server = await start(["--drain-delay", "1.5"]);
+  const expected = await ask(server.url);
+  const ended = server.end("SIGTERM");
+  const status = async (path: string): Promise<number> => (await fetch(server.url + path)).status;
+  while ((await status("/health")) === 200) await Bun.sleep(5);
+  expect(await status("/health/ready")).toBe(503);
+  expect(await status("/health/live")).toBe(200);
+  expect(await ask(server.url)).toMatchObject({
+    status: 200,
+    json: { content: expected.json.content },
+  });
+  expect(await ended).toBe(0);
+});
+
+test.skipIf(windows)("--drain-timeout: answers that take longer break off", async () => {
+  const server = await start(["--drain-timeout", "0"]);
+  const rests = await Promise.all(Array.from({ length: 8 }, () => streaming(server.url, 450)));
+  const ended = server.end("SIGTERM");
+  const answers = await Promise.all(rests.map((rest) => rest().catch((error) => error)));
+  expect(answers.some((text) => text instanceof Error || !text.includes('"stop":true'))).toBeTrue();
+  expect(await ended).toBe(0);
+});
+
 test("the time to drain is limited", async () => {
   const server = await testServer({
     models: [{ model: modelPath, aliases: ["tern"], contextLength, threads: 1 }],

@@ -1,7 +1,7 @@
 // What is served and whether it is ready: /health, /v1/models, /props.
 
 import { defaultSamplingOptions, type ExpertUse } from "../../../core/index.ts";
-import { HttpError } from "../errors.ts";
+import { HttpError, shuttingDown } from "../errors.ts";
 import type { ModelSlot, ServedModel } from "../model.ts";
 import { bare, type Route, type RouteFactory } from "../route.ts";
 import { findModel, type ServerState } from "../state.ts";
@@ -16,6 +16,7 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     summary: "200 when ready, 503 while the model loads",
     public: true,
     handle({ server }) {
+      checkStaying(server);
       for (const { model } of server.slots) checkAvailable(model);
       return Response.json({ status: "ok" });
     },
@@ -36,6 +37,7 @@ export const modelRoutes: RouteFactory = (): Route[] => [
     summary: "200 when requests would run at once, 503 while loading, restarting or full",
     public: true,
     async handle({ server }) {
+      checkStaying(server);
       for (const { model } of server.slots) {
         checkAvailable(model);
         const { queued } = await model.client.stats();
@@ -94,6 +96,10 @@ export const modelRoutes: RouteFactory = (): Route[] => [
 ];
 
 /** Throws 503 while a lost engine is started again. */
+function checkStaying({ activity }: ServerState): void {
+  if (activity.leaving) throw shuttingDown();
+}
+
 function checkAvailable({ client }: ServedModel): void {
   if (client.available) return;
   throw new HttpError("unavailable_error", "The engine is starting again", {
