@@ -76,7 +76,7 @@ describe("a server that saves slots", () => {
     expect(readdirSync(outside)).toEqual(["slots"]);
     symlinkSync(join(outside, "hit"), join(folder, `trap.${process.pid}.tmp`));
     const trapped = await act("save", "trap");
-    expect(trapped.status).toBe(400);
+    expect(trapped.status).toBe(500);
     expect(trapped.json.error.message).toStartWith("cannot save the cache to trap");
     expect(readdirSync(outside)).toEqual(["slots"]);
   });

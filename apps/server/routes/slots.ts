@@ -66,7 +66,10 @@ async function save(call: Call<Body>, id: number, path: string): Promise<Respons
     throw badField("id", `Slot ${id} holds nothing that could be saved.`);
   }
   const start = performance.now();
-  const saved = await model.client.saveCache(held.tokens, path).catch(nameless(path, call));
+  const saved = await model.client.saveCache(held.tokens, path).catch((error) => {
+    // The client's request is right; it is the disk or the folder that is not.
+    throw new HttpError("server_error", nameless(error, path, call));
+  });
   return Response.json({
     id_slot: id,
     filename: call.body.filename,
@@ -79,7 +82,9 @@ async function save(call: Call<Body>, id: number, path: string): Promise<Respons
 async function restore(call: Call<Body>, id: number, path: string): Promise<Response> {
   const model = findModel(call.server, call.body.model);
   const start = performance.now();
-  const tokens = await model.client.restoreCache(path).catch(nameless(path, call));
+  const tokens = await model.client.restoreCache(path).catch((error) => {
+    throw badField("filename", nameless(error, path, call));
+  });
   call.server.observer.last[id] = { model: model.id, tokens };
   const file = Bun.file(path);
   return Response.json({
@@ -91,12 +96,10 @@ async function restore(call: Call<Body>, id: number, path: string): Promise<Resp
   });
 }
 
-/** Throws an error of a file again without the folder, which is nobody's business. */
-function nameless(path: string, { body }: Call<Body>): (error: unknown) => never {
-  return (error) => {
-    if (!(error instanceof WrinkleFreeError) || error.code === "internal") throw error;
-    throw badField("filename", error.message.replaceAll(path, body.filename ?? ""));
-  };
+/** The text of a file's error without the folder, which is nobody's business. */
+function nameless(error: unknown, path: string, { body }: Call<Body>): string {
+  if (!(error instanceof WrinkleFreeError) || error.code === "internal") throw error;
+  return error.message.replaceAll(path, body.filename ?? "");
 }
 
 async function erase(call: Call<Body>, id: number): Promise<Response> {
