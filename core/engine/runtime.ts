@@ -206,7 +206,7 @@ export function createRuntime(
   const pageBytes = hp.layers * kvLayerBytes(hp.kvHeads, hp.headDim, typeK, typeV);
   const maxSequences = options.maxSequences ?? runtimeDefaults.maxSequences;
   const pages = pageCount(options, contextLength, pageBytes, maxSequences);
-  const kv = host.alloc(pages * pageBytes);
+  const kv = host.alloc(pages * pageBytes, "the KV cache");
   const maxRows = Math.min(options.maxRows ?? runtimeDefaults.maxRows, contextLength);
   const rowsOfLogits = Math.floor(logitBytes / (hp.vocabulary * 4));
   const total = [...model.tensors.values()].reduce(

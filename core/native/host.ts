@@ -79,14 +79,18 @@ export class Host {
     this.isa = library.isa;
   }
 
-  /** Zeroed memory on huge pages where possible. Throws `out_of_memory`. */
-  alloc(bytes: number): Region {
+  /** Zeroed memory on huge pages where possible. Throws `out_of_memory`, naming `use`. */
+  alloc(bytes: number, use = "buffers"): Region {
     if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new RangeError(`alloc of ${bytes} bytes`);
     const address = this.#native.alloc(bytes);
     if (address === null) {
-      throw new WrinkleFreeError("out_of_memory", `no memory for ${bytes} bytes`, {
-        hint: "use a smaller model or context, or free memory",
-      });
+      throw new WrinkleFreeError(
+        "out_of_memory",
+        `no memory for ${use}: ${Math.ceil(bytes / (1 << 20))} MiB`,
+        {
+          hint: "Lower --kv-memory or --ctx-size, use a smaller model or --mmap, or free memory.",
+        },
+      );
     }
     return new Region(Number(address), bytes, (at, size) => this.#native.free(p(at), size));
   }

@@ -17,7 +17,7 @@ export class NativeArena implements Disposable {
 
   /** Zeroed memory. Throws `out_of_memory`. */
   allocate(bytes: number): number {
-    const region = this.host.alloc(Math.max(bytes, minimumBytes));
+    const region = this.host.alloc(Math.max(bytes, minimumBytes), "the model");
     this.#regions.push(region);
     this.bytes += region.bytes;
     return region.address;

@@ -164,6 +164,18 @@ test.skipIf(windows)("a temporary folder that cannot be written to is not needed
   await server.end("SIGKILL");
 });
 
+test.skipIf(process.platform !== "linux")(
+  "memory that the system refuses, at the start: an error that says what for",
+  async () => {
+    const flags = [...serve, "-c", "16000000", "--kv-memory", "40G", "--port", "0"];
+    const limited = ["bash", "-c", 'ulimit -v 33554432; exec "$@"', "bash", ...flags];
+    const { code, error } = await run(limited, folder);
+    expect(code).toBe(1);
+    expect(error).toContain("error: no memory for the KV cache:");
+    expect(error).toContain("--kv-memory");
+  },
+);
+
 test.skipIf(windows)("more connections than descriptors: they wait, the server stays", async () => {
   const server = await start([], { shell: "ulimit -n 100" });
   const expected = await ask(server.url);
