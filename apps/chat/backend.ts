@@ -64,7 +64,7 @@ async function* localAnswer(
   signal: AbortSignal,
 ): AsyncGenerator<string, AnswerStats, undefined> {
   const { max_tokens: maxTokens, seed, ...sampling } = settings;
-  const prompt = encodeRendered(model.tokenizer, model.template.render(messages));
+  const prompt = encodeRendered(model, model.template.render(messages));
   const start = performance.now();
   let first = 0;
   const events = generate(

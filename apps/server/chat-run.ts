@@ -93,7 +93,7 @@ export function chatJob(model: ServedModel, request: ChatRequest): ChatJob {
     : messagesWithoutTools(request.messages, plan?.instructions);
   const tools = plan?.templateShowsTools ? request.tools : undefined;
   const text = renderChat(model, { ...request.template, messages, tools });
-  const prompt = encodeRendered(model.tokenizer, text);
+  const prompt = encodeRendered(model, text);
   const constraint = plan?.constraint ?? generation.constraint;
   const special = generation.special || (plan !== undefined && hidesCalls(model));
   return {

@@ -24,12 +24,12 @@ export function readPooling(
 const maxInputs = 2048;
 
 /** The token ids of every input. Throws 400 naming the field. */
-export function readInputs(
+export async function readInputs(
   model: ServedModel,
   value: unknown,
   options: { param: string; addSpecial?: boolean },
-): number[][] {
-  const inputs = readPrompts(model.tokenizer, value, { ...options, limit: maxInputs }).prompts;
+): Promise<number[][]> {
+  const { prompts: inputs } = await readPrompts(model, value, { ...options, limit: maxInputs });
   const size = model.client.info.contextLength;
   for (const { length } of inputs) {
     if (length <= size) continue;

@@ -1,7 +1,8 @@
 // The forms a prompt may have: text, token ids, a mix of both, and lists of those.
 import { Type } from "@sinclair/typebox";
 import type { EncodeOptions, Tokenizer } from "../../core/index.ts";
-import { badField } from "./errors.ts";
+import { badField, HttpError } from "./errors.ts";
+import type { ServedModel } from "./model.ts";
 
 /** Any of the forms; `readPrompts` checks the rest. */
 export const promptSchema = Type.Union(
@@ -20,12 +21,15 @@ export const promptSchema = Type.Union(
 /** Prompts that one request may hold. */
 export const maxPrompts = 256;
 
+/** Milliseconds of tokenizing after which others' requests have their turn. */
+const turnMs = 20;
+
 /** The token ids of every prompt in `value`, and whether it was a list of prompts. */
-export function readPrompts(
-  tokenizer: Tokenizer,
+export async function readPrompts(
+  model: ServedModel,
   value: unknown,
   options: { param?: string; addSpecial?: boolean; limit?: number } = {},
-): { prompts: number[][]; list: boolean } {
+): Promise<{ prompts: number[][]; list: boolean }> {
   const { param = "prompt", addSpecial = true, limit = maxPrompts } = options;
   if (isList(value)) {
     if (value.length === 0) throw badField(param, `Field '${param}' is an empty list.`);
@@ -33,12 +37,17 @@ export function readPrompts(
       const message = `Field '${param}' has ${value.length} prompts; the limit is ${limit}.`;
       throw badField(param, message);
     }
-    const prompts = value.map((item, i) =>
-      onePrompt(tokenizer, item, `${param}[${i}]`, addSpecial),
-    );
+    const prompts: number[][] = [];
+    let turn = performance.now();
+    for (const [i, item] of value.entries()) {
+      prompts.push(onePrompt(model, item, `${param}[${i}]`, addSpecial));
+      if (performance.now() - turn < turnMs) continue;
+      await Bun.sleep(0);
+      turn = performance.now();
+    }
     return { prompts, list: true };
   }
-  return { prompts: [onePrompt(tokenizer, value, param, addSpecial)], list: false };
+  return { prompts: [onePrompt(model, value, param, addSpecial)], list: false };
 }
 
 /** A list of prompts is one that holds no token ids itself. */
@@ -47,30 +56,35 @@ function isList(value: unknown): value is readonly unknown[] {
 }
 
 function onePrompt(
-  tokenizer: Tokenizer,
+  model: ServedModel,
   value: unknown,
   param: string,
   addSpecial: boolean,
 ): number[] {
-  const ids = readTokens(tokenizer, value, param, { addSpecial });
+  const ids = readTokens(model, value, param, { addSpecial });
   if (ids.length === 0) throw badField(param, `Field '${param}' is an empty prompt.`);
   return ids;
 }
 
 /** Ids of one text, list of ids, or mix of both; may be none. Throws 400 naming the field. */
 export function readTokens(
-  tokenizer: Tokenizer,
+  model: ServedModel,
   value: unknown,
   param: string,
   { addSpecial = false, parseSpecial = true }: EncodeOptions,
 ): number[] {
+  const { tokenizer } = model;
   const text = textOf(value, param) ?? value;
-  if (typeof text === "string") return tokenizer.encode(text, { addSpecial, parseSpecial });
+  if (typeof text === "string") {
+    checkLength(model, text, param);
+    return tokenizer.encode(text, { addSpecial, parseSpecial });
+  }
   if (!Array.isArray(value)) {
     throw badField(param, `Field '${param}' must be text, token ids, or a list of these.`);
   }
   return value.flatMap((part: unknown, i) => {
     if (typeof part !== "string") return checkToken(tokenizer, part, `${param}[${i}]`);
+    checkLength(model, part, param);
     return tokenizer.encode(part, { addSpecial: addSpecial && i === 0, parseSpecial });
   });
 }
@@ -96,9 +110,27 @@ export function checkToken(tokenizer: Tokenizer, value: unknown, param: string):
 }
 
 /** Ids of a rendered conversation: its template writes BOS itself, or the tokenizer asks for it. */
-export function encodeRendered(tokenizer: Tokenizer, text: string): number[] {
+export function encodeRendered(model: ServedModel, text: string): number[] {
+  checkLength(model, text, "messages");
+  const { tokenizer } = model;
   const ids = tokenizer.encode(text, { addSpecial: false, parseSpecial: true });
   const { bos } = tokenizer;
   if (tokenizer.addBos && bos !== undefined && ids[0] !== bos) ids.unshift(bos);
   return ids;
+}
+
+/** More characters than any tokenizer's longest token (128 spaces in Llama 3's). */
+const mostCharacters = 256;
+
+/** Refuses text that cannot fit before it is tokenized: that could take seconds. */
+function checkLength({ client }: ServedModel, text: string, param: string): void {
+  const { contextLength } = client.info;
+  if (text.length <= contextLength * mostCharacters) return;
+  const least = Math.ceil(text.length / mostCharacters);
+  throw new HttpError(
+    "exceed_context_size_error",
+    `request (at least ${least} tokens) exceeds the available context size ` +
+      `(${contextLength} tokens), try increasing it`,
+    { param, extra: { n_prompt_tokens: least, n_ctx: contextLength } },
+  );
 }

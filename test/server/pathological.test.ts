@@ -112,3 +112,27 @@ test("all at once, with good requests among them, which get what they always get
   await Promise.all(bad);
   await idle(server);
 });
+
+test("text that cannot fit the context is refused before it is tokenized", async () => {
+  const text = "a".repeat(1_000_000);
+  const messages = [{ role: "user", content: text }];
+  for (const [path, body] of [
+    ["/completion", { prompt: text }],
+    ["/completion", { prompt: [text, text] }],
+    ["/completion", { prompt: [[1, text]] }],
+    ["/v1/completions", { prompt: text }],
+    ["/v1/chat/completions", { messages }],
+    ["/generate", { text }],
+    ["/api/generate", { model: "tern", prompt: text, raw: true }],
+    ["/v1/embeddings", { input: text }],
+  ] as const) {
+    const { status, json } = await post(server.url + path, body);
+    const error = typeof json.error === "string" ? json.error : json.error.message;
+    // 256 characters at least for each token: 1,000,000 / 256.
+    expect([path, status, error]).toEqual([
+      path,
+      400,
+      expect.stringContaining("request (at least 3907 tokens) exceeds"),
+    ]);
+  }
+});

@@ -87,7 +87,10 @@ async function embed(call: Call<unknown>, model: ServedModel, body: Body) {
   const { server, abort } = call;
   const pooling = readPooling(server, model, body.pooling);
   const param = body.input === undefined ? "content" : "input";
-  const inputs = readInputs(model, body[param], { param, addSpecial: body.add_special_tokens });
+  const inputs = await readInputs(model, body[param], {
+    param,
+    addSpecial: body.add_special_tokens,
+  });
   // Too many dimensions are refused before the work.
   cut(new Float32Array(model.client.info.hidden), body.dimensions);
   const salt = cacheSalt(server, body.cache_salt);

@@ -2,6 +2,7 @@
 import { Type } from "@sinclair/typebox";
 import type { Tokenizer } from "../../../core/index.ts";
 import { HttpError } from "../errors.ts";
+import type { ServedModel } from "../model.ts";
 import { promptSchema, readTokens } from "../prompts.ts";
 import { type Route, type RouteFactory, route } from "../route.ts";
 import { bodySchema } from "../schema.ts";
@@ -43,7 +44,7 @@ export const infillRoutes: RouteFactory = (samplers): Route[] => [
     handle(call) {
       const { server, body } = call as unknown as Call<Body>;
       const model = findModel(server, body.model);
-      const prompt = infillPrompt(model.tokenizer, body);
+      const prompt = infillPrompt(model, body);
       return complete(call as unknown as Call<Body>, model, { prompts: [prompt], list: false });
     },
   }),
@@ -86,26 +87,28 @@ function infillTokens(tokenizer: Tokenizer): Tokens {
  * llama.cpp's order: the other files, then prefix token, prefix, begun text, suffix token, suffix,
  * middle token, with BOS first where the model has one. Nothing is cut.
  */
-function infillPrompt(tokenizer: Tokenizer, body: Body): number[] {
+function infillPrompt(model: ServedModel, body: Body): number[] {
+  const { tokenizer } = model;
   const { prefix, suffix, middle } = infillTokens(tokenizer);
-  const text = (value: string): number[] => tokenizer.encode(value, { parseSpecial: false });
-  const part = (param: "input_prefix" | "input_suffix"): number[] =>
-    readTokens(tokenizer, body[param], param, { parseSpecial: false });
+  const part = (param: "input_prefix" | "prompt" | "input_suffix"): number[] =>
+    readTokens(model, body[param] ?? "", param, { parseSpecial: false });
   const bos = tokenizer.addBos && tokenizer.bos !== undefined ? [tokenizer.bos] : [];
   return [
     ...bos,
-    ...otherFiles(tokenizer, body.input_extra ?? []),
+    ...otherFiles(model, body.input_extra ?? []),
     prefix,
     ...part("input_prefix"),
-    ...text(body.prompt ?? ""),
+    ...part("prompt"),
     suffix,
     ...part("input_suffix"),
     middle,
   ];
 }
 
-function otherFiles(tokenizer: Tokenizer, files: NonNullable<Body["input_extra"]>): number[] {
-  const text = (value: string): number[] => tokenizer.encode(value, { parseSpecial: false });
+function otherFiles(model: ServedModel, files: NonNullable<Body["input_extra"]>): number[] {
+  const { tokenizer } = model;
+  const text = (value: string): number[] =>
+    readTokens(model, value, "input_extra", { parseSpecial: false });
   const repository = find(tokenizer, "repository");
   const file = find(tokenizer, "file");
   const head = (name: string): number[] =>

@@ -73,14 +73,10 @@ export const llamaRoutes: RouteFactory = (samplers): Route[] => [
     tag: "llama.cpp",
     summary: "Continue a prompt",
     body: bodySchema(samplers, { prompt: promptSchema, ...completionFields }),
-    handle(call) {
+    async handle(call) {
       const { body, server } = call as Call<CompletionBody & { prompt: unknown }>;
       const model = findModel(server, body.model);
-      return complete(
-        call as Call<CompletionBody>,
-        model,
-        readPrompts(model.tokenizer, body.prompt),
-      );
+      return complete(call as Call<CompletionBody>, model, await readPrompts(model, body.prompt));
     },
   }),
 ];

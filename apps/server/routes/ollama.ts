@@ -171,7 +171,7 @@ async function generate(call: Call<GenerateBody>, read: ReadOptions): Promise<Re
   if (!body.prompt) {
     return Response.json({ ...head(model), response: "", done: true, done_reason: "load" });
   }
-  const generation = { ...read(server, model, body), prompt: generatePrompt(model, body) };
+  const generation = { ...read(server, model, body), prompt: await generatePrompt(model, body) };
   const started = performance.now();
   const run = [generation];
   if (body.stream !== false) return call.stream(streamGenerate(call, model, run), jsonLines);
@@ -183,12 +183,12 @@ async function generate(call: Call<GenerateBody>, read: ReadOptions): Promise<Re
 }
 
 /** Without `raw` the prompt is a message that the model's template frames. */
-function generatePrompt(model: ServedModel, body: GenerateBody): readonly number[] {
+async function generatePrompt(model: ServedModel, body: GenerateBody): Promise<readonly number[]> {
   const { prompt = "", system, raw } = body;
-  if (raw) return readPrompts(model.tokenizer, prompt).prompts[0] ?? [];
+  if (raw) return (await readPrompts(model, prompt)).prompts[0] ?? [];
   const first = system ? [{ role: "system", content: system }] : [];
   const messages = [...first, { role: "user", content: prompt }];
-  return encodeRendered(model.tokenizer, model.template.render(messages));
+  return encodeRendered(model, model.template.render(messages));
 }
 
 async function* streamGenerate(

@@ -95,7 +95,7 @@ async function complete(call: Call<Body>): Promise<Response> {
   if (body.stream && candidates > n) {
     throw badField("best_of", "Field 'best_of' cannot be used with 'stream'.");
   }
-  const { prompts } = readPrompts(model.tokenizer, body.prompt, {
+  const { prompts } = await readPrompts(model, body.prompt, {
     addSpecial: body.add_special_tokens,
   });
   checkSequences(call.server, prompts.length, candidates);

@@ -139,7 +139,7 @@ async function generate(
   const { body } = call;
   const model = findModel(call.server, body.model);
   const own = new AbortController();
-  const { items, list } = readItems(call, model, check);
+  const { items, list } = await readItems(call, model, check);
   const signal = AbortSignal.any([call.abort.signal, own.signal]);
   const work: Work = { call, model, items, list, signal, started: performance.now() };
   const ids = [call.id, ...[body.rid ?? []].flat()];
@@ -171,11 +171,11 @@ function generations(work: Work): Generation[] {
   return work.items.map((item) => item.generation);
 }
 
-function readItems(
+async function readItems(
   call: Call<Body>,
   model: ServedModel,
   check: ReturnType<typeof paramCheck>,
-): { items: Item[]; list: boolean } {
+): Promise<{ items: Item[]; list: boolean }> {
   const { body, server } = call;
   const missing = ["input_embeds", "image_data", "token_ids_logprob", "lora_path"];
   refuseUnsupported(body, missing);
@@ -183,7 +183,7 @@ function readItems(
     throw badField("text", "Give either 'text' or 'input_ids'.");
   }
   const param = body.text === undefined ? "input_ids" : "text";
-  const { prompts, list } = readPrompts(model.tokenizer, body.text ?? body.input_ids, { param });
+  const { prompts, list } = await readPrompts(model, body.text ?? body.input_ids, { param });
   const items = prompts.flatMap((prompt, i) => {
     const given = at(body.sampling_params, i, "sampling_params") ?? {};
     const params = check.parse(normalizeSampling({ ...defaults, ...given })) as Params;

@@ -3,6 +3,7 @@ import { Type } from "@sinclair/typebox";
 import type { Tokenizer } from "../../../core/index.ts";
 import { type ChatBody, chatFields, renderChat } from "../chat.ts";
 import { badField } from "../errors.ts";
+import type { ServedModel } from "../model.ts";
 import { checkToken, encodeRendered } from "../prompts.ts";
 import { bare, type Route, type RouteFactory, route } from "../route.ts";
 import { type Call, findModel } from "../state.ts";
@@ -96,7 +97,7 @@ interface TokenizeBody extends Partial<ChatBody> {
 function tokenize({ server, body }: Call<TokenizeBody>): Response {
   const model = findModel(server, body.model);
   const { tokenizer } = model;
-  const ids = tokenIds(body, tokenizer, () => renderChat(model, body as ChatBody));
+  const ids = tokenIds(body, model, () => renderChat(model, body as ChatBody));
   return Response.json({
     tokens: body.with_pieces ? ids.map((id) => ({ id, piece: piece(tokenizer, id) })) : ids,
     count: ids.length,
@@ -106,10 +107,11 @@ function tokenize({ server, body }: Call<TokenizeBody>): Response {
 }
 
 /** llama.cpp's `content` adds no BOS unless asked, vLLM's `prompt` does. */
-function tokenIds(body: TokenizeBody, tokenizer: Tokenizer, render: () => string): number[] {
+function tokenIds(body: TokenizeBody, model: ServedModel, render: () => string): number[] {
+  const { tokenizer } = model;
   const given = [body.content, body.prompt, body.messages].filter((v) => v !== undefined).length;
   if (given > 1) throw badField("content", "Give one of 'content', 'prompt' and 'messages'.");
-  if (body.messages) return encodeRendered(tokenizer, render());
+  if (body.messages) return encodeRendered(model, render());
   const { parse_special: parseSpecial = true } = body;
   if (body.prompt !== undefined) {
     const addSpecial = body.add_special_tokens ?? body.add_special ?? true;
