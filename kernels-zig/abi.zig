@@ -271,7 +271,8 @@ pub const args = struct {
     /// [logit_rows] (0: none) how many rows were evaluated exactly. multiplier > 0. `masks` u64
     /// [logit_rows] (0: none): address of a row's mask (0: all), u32 words whose bit i & 31 of word
     /// i >> 5 tells whether token i may be among the top ones; where fewer than `top` may, the rest of
-    /// `ids` and `values` means nothing.
+    /// `ids` and `values` means nothing. head_pack makes `blocks` blocks of 16 rows from `first_block`
+    /// (0 blocks: all).
     pub const Head = extern struct {
         x: u64,
         weight: u64,
@@ -288,6 +289,8 @@ pub const args = struct {
         top: u32,
         multiplier: f32,
         masks: u64,
+        first_block: u32,
+        blocks: u32,
     };
     /// Measures the machine: format "read" sums `bytes` (>= 64 KiB) at `memory`, in units
     /// of 64 KiB each; format "int8" does `steps` rounds of dot products in each of 64 units

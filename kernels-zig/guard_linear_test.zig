@@ -270,14 +270,53 @@ test "screened heads stay inside their arrays" {
     defer pools.destroy(pool);
     for ([_][]const u8{ "f16", "bf16", "f32" }) |format| {
         for ([_]u32{ 17, 500, 1040 }) |n| for ([_]u32{ 30, 64, 200 }) |k| {
-            for ([_]u32{ 1, 2, 5, 16, 17 }) |rows| try headRows(format, n, k, rows, pool);
+            const weights = try Weights.init(format, n, k);
+            defer weights.bytes.deinit();
+            const at = weights.bytes.address();
+            for ([_]u32{ 1, 2, 5, 16, 17 }) |rows| try headRows(format, at, n, k, rows, pool);
         };
     }
 }
 
-fn headRows(format: []const u8, n: u32, k: u32, rows: u32, pool: u64) !void {
-    const weights = try Weights.init(format, n, k);
-    defer weights.bytes.deinit();
+test "heads on stored rows stay inside the file" {
+    const pool = pools.create(2, 1 << 20);
+    defer pools.destroy(pool);
+    for ([_]Stored{ .{ "q8_0", 0, 32, 34 }, .{ "q6_k", 0, 256, 210 } }) |stored| {
+        const format, _, const block, const bytes = stored;
+        for ([_]u32{ 16, 560 }) |n| for ([_]u32{ 1, 3 }) |times| {
+            const k = block * times;
+            const weights = try Guarded(u8).init(n * times * bytes);
+            defer weights.deinit();
+            @memset(weights.items, 1);
+            for ([_]u32{ 1, 5, 17, 40 }) |rows| {
+                try storedRows(format, weights.address(), n, k, rows, pool);
+                try headRows(format, weights.address(), n, k, rows, pool);
+            }
+        };
+    }
+}
+
+fn storedRows(format: []const u8, weight: u64, n: u32, k: u32, rows: u32, pool: u64) !void {
+    const x = try Guarded(f32).floats(rows * k, n);
+    defer x.deinit();
+    const out = try Guarded(f32).init(rows * n);
+    defer out.deinit();
+    const step = try Step.init(rows, 0, 1);
+    defer step.deinit();
+    var linear = std.mem.zeroes(abi.args.Linear);
+    linear.x = x.address();
+    linear.weight = weight;
+    linear.out = out.address();
+    linear.x_stride = k;
+    linear.out_stride = n;
+    linear.n = n;
+    linear.k = k;
+    linear.multiplier = 1;
+    try guard.runFormat("head_linear", format, linear, &step, pool);
+    for (out.items) |value| try std.testing.expect(std.math.isFinite(value));
+}
+
+fn headRows(format: []const u8, weight: u64, n: u32, k: u32, rows: u32, pool: u64) !void {
     const pack = try guard.find("head_pack", format);
     const screen = try guard.find("head_screen", "");
     const plane = try Guarded(u8).init(pack.packed_bytes.?(n, k));
@@ -310,7 +349,7 @@ fn headRows(format: []const u8, n: u32, k: u32, rows: u32, pool: u64) !void {
     step.header.logit_index = index.address();
     const head: abi.args.Head = .{
         .x = x.address(),
-        .weight = weights.bytes.address(),
+        .weight = weight,
         .plane = plane.address(),
         .work = work.address(),
         .logits = logits.address(),
@@ -324,6 +363,8 @@ fn headRows(format: []const u8, n: u32, k: u32, rows: u32, pool: u64) !void {
         .top = top,
         .multiplier = 1,
         .masks = masks.address(),
+        .first_block = 0,
+        .blocks = 0,
     };
     for ([_][]const u8{ "head_columns", "head_pack" }) |name| {
         try guard.runFormat(name, format, head, &step, pool);

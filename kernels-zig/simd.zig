@@ -120,6 +120,29 @@ pub inline fn toHalf(values: Lanes) @Vector(lanes, u16) {
     return out;
 }
 
+/// 16 f32 values rounded to what f16 holds, ties to even.
+pub inline fn roundHalf(values: Lanes) Lanes {
+    return if (has_half) fromHalf(toHalf(values)) else roundHalfInSoftware(values);
+}
+
+/// Quiet NaNs stay NaN.
+fn roundHalfInSoftware(values: Lanes) Lanes {
+    const U = @Vector(lanes, u32);
+    const bits: U = @bitCast(values);
+    const sign = bits & @as(U, @splat(0x80000000));
+    const magnitude = bits ^ sign;
+    const odd = magnitude >> @splat(13) & @as(U, @splat(1));
+    const rounded = (magnitude +% @as(U, @splat(0xfff)) +% odd) & ~@as(U, @splat(0x1fff));
+    // Below 2^-14 the steps are of 2^-24, as those of floats are between 1/2 and 1.
+    const small: U = @bitCast((@as(Lanes, @bitCast(magnitude)) + splat(0.5)) - splat(0.5));
+    const least: U = @splat(0x38800000);
+    const infinite: U = @splat(0x7f800000);
+    const finite = @select(u32, magnitude < least, small, rounded);
+    const large = @select(u32, magnitude > infinite, magnitude, infinite);
+    const over = finite >= @as(U, @splat(0x47800000));
+    return @bitCast(@select(u32, over, large, finite) | sign);
+}
+
 pub inline fn fromBrain(bits: @Vector(lanes, u16)) Lanes {
     return @bitCast(@as(@Vector(lanes, u32), bits) << @splat(16));
 }
@@ -151,6 +174,29 @@ test "half precision in software equals the hardware's, every code" {
             if (std.math.isNan(exact)) {
                 try std.testing.expect(std.math.isNan(w));
             } else try std.testing.expectEqual(@as(u32, @bitCast(exact)), @as(u32, @bitCast(w)));
+        }
+    }
+}
+
+test "rounding to half precision in software equals conversion, around every code" {
+    for (0..65536 / lanes) |block| {
+        for ([_]i32{ 0, 1, -1, 0xfff, 0x1000, 0x1001, -0x1000 }) |away| {
+            var bits: [lanes]u32 = undefined;
+            for (&bits, 0..) |*b, i| {
+                const code: u16 = @intCast(block * lanes + i);
+                const exact: f32 = @as(f16, @bitCast(code));
+                b.* = @as(u32, @bitCast(exact)) +% @as(u32, @bitCast(away));
+            }
+            const values: [lanes]f32 = @as(Lanes, @bitCast(bits));
+            const rounded: [lanes]f32 = roundHalfInSoftware(values);
+            for (values, rounded) |v, r| {
+                const exact: f32 = @as(f16, @floatCast(v));
+                if (std.math.isNan(exact)) {
+                    try std.testing.expect(std.math.isNan(r));
+                    continue;
+                }
+                try std.testing.expectEqual(@as(u32, @bitCast(exact)), @as(u32, @bitCast(r)));
+            }
         }
     }
 }

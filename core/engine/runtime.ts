@@ -46,6 +46,8 @@ export interface RuntimeOptions {
   readonly weightScale?: "direct" | "inverse";
   /** Whether greedy and top-k sampling screen the head's rows; default: where it pays. */
   readonly head?: HeadMode;
+  /** Starts on the full head, until `Runtime.prepare` has made what the screened one needs. */
+  readonly headLater?: boolean;
   readonly progress?: (loadedBytes: number, totalBytes: number) => void;
 }
 
@@ -109,6 +111,11 @@ export class Runtime implements StepRunner {
 
   get topLimit(): number {
     return this.tape.topLimit;
+  }
+
+  /** Does a part of what was left for after the start; true while there is more to do. */
+  prepare(): boolean {
+    return this.tape.prepare();
   }
 
   /** Runs a step. Throws `bad_file` when the model's file was found cut off meanwhile. */
@@ -241,6 +248,7 @@ export function createRuntime(
     pool,
     limits,
     mode: options.head ?? "auto",
+    later: options.headLater,
     router: (name) => registry.router(name),
   });
   model.architecture.record(recorder);

@@ -44,6 +44,7 @@ export async function runEngineWorker(
     runtime = await openRuntime(
       {
         ...settings.runtime,
+        headLater: true,
         progress: (loaded, total) => {
           if (loaded - shown < total / 100) return;
           shown = loaded;
@@ -61,7 +62,7 @@ export async function runEngineWorker(
   }
   post({ type: "ready", info: runtime.info });
   try {
-    loop(engine, port, new Int32Array(wake), post);
+    loop(engine, runtime, port, new Int32Array(wake), post);
   } finally {
     // Native memory and threads outlive a Worker that ends by an error.
     runtime[Symbol.dispose]();
@@ -69,12 +70,17 @@ export async function runEngineWorker(
   }
 }
 
+/** Milliseconds without a message after which the time is used to prepare. */
+const quietMs = 10;
+
 function loop(
   engine: Engine,
+  runtime: Runtime,
   port: MessagePort,
   wake: Int32Array,
   post: (message: FromEngine) => void,
 ): void {
+  let preparing = true;
   for (;;) {
     const before = Atomics.load(wake, 0);
     for (;;) {
@@ -84,11 +90,13 @@ function loop(
       handle(engine, received.message, post);
     }
     if (engine.idle) {
-      Atomics.wait(wake, 0, before);
+      const woken = Atomics.wait(wake, 0, before, preparing ? quietMs : Infinity);
+      if (preparing && woken === "timed-out") preparing = runtime.prepare();
       continue;
     }
     const events = engine.step();
     if (events.length > 0) post({ type: "events", events });
+    if (preparing) preparing = runtime.prepare();
   }
 }
 

@@ -247,7 +247,7 @@ export const layouts = {
     },
   },
   Head: {
-    size: 96,
+    size: 104,
     fields: {
       x: { offset: 0, bytes: 8, type: "u64" },
       weight: { offset: 8, bytes: 8, type: "u64" },
@@ -264,6 +264,8 @@ export const layouts = {
       top: { offset: 80, bytes: 4, type: "u32" },
       multiplier: { offset: 84, bytes: 4, type: "f32" },
       masks: { offset: 88, bytes: 8, type: "u64" },
+      firstBlock: { offset: 96, bytes: 4, type: "u32" },
+      blocks: { offset: 100, bytes: 4, type: "u32" },
     },
   },
   Probe: {

@@ -8,6 +8,7 @@ import { writeStruct } from "../native/struct.ts";
 import type { Activation, TapeBuilder } from "./builder.ts";
 import type { KernelTable } from "./kernels.ts";
 import type { PackedLinear } from "./packed.ts";
+import { blockRows } from "./parts.ts";
 import type { ActivationBuffer } from "./plan.ts";
 import type { WeightPacker } from "./weights.ts";
 
@@ -33,7 +34,14 @@ export interface ScreenedHead {
   readonly values: ActivationBuffer;
   /** Index of its first op on the tape. */
   readonly first: number;
+  /** Makes a part of the plane; true while there is more to do. The head runs once it is whole. */
+  readonly prepare: () => boolean;
+  /** Whether the plane is still to be made. */
+  readonly later: boolean;
 }
+
+/** Calls of `prepare` that make a plane which is made beside the first steps: tens of milliseconds each. */
+const slices = 8;
 
 /** What recording a head needs. */
 export interface HeadContext {
@@ -45,11 +53,13 @@ export interface HeadContext {
   readonly pool: Pool;
   readonly maxLogitRows: number;
   readonly mode: HeadMode;
+  /** Leaves it to the caller when the plane is made; default: here. */
+  readonly later?: boolean;
 }
 
 /**
  * Records the five ops of the screened head (see abi.args.Head) on the input of the full one, and
- * makes its plane; undefined where it does not pay or no library has it.
+ * makes its plane, unless that is left for later; undefined where it does not pay or no library has it.
  */
 export function recordScreen(
   context: HeadContext,
@@ -68,7 +78,9 @@ export function recordScreen(
   if (!columns || !pack || !screen || ops.includes(undefined)) return undefined;
   const plane = weights.allocate(host.packedBytes(columns, packed.n, packed.k));
   const shape = { weight: packed.address, plane, n: packed.n, k: packed.k };
-  runOnce(context, [columns, pack], shape);
+  const prepare = planeMaker(context, columns, pack, shape, packed.bytes);
+  const later = context.later ?? false;
+  if (!later) while (prepare());
   const rows = context.maxLogitRows;
   const [ids, values] = [tape.buffer(screenLimit * 4, rows), tape.buffer(screenLimit * 4, rows)];
   const work = tape.buffer(host.packedBytes(screen, packed.n, packed.k), rows);
@@ -93,22 +105,42 @@ export function recordScreen(
     op.reads.add(x.ref.buffer).add(work);
     op.writes.add(work).add(ids).add(values);
   });
-  return { ids, values, first };
+  return { ids, values, first, prepare, later };
 }
 
-/** Runs the ops that make the plane, on all threads. */
-function runOnce(
+type PlaneShape = Readonly<Record<"weight" | "plane" | "n" | "k", number>>;
+
+function planeMaker(
   context: HeadContext,
-  entries: readonly NativeEntry[],
-  shape: Record<string, number>,
-): void {
+  columns: NativeEntry,
+  pack: NativeEntry,
+  shape: PlaneShape,
+  bytes: number,
+): () => boolean {
+  const all = Math.ceil(shape.n / blockRows);
+  const slice = Math.ceil(all / slices);
+  let done = 0;
+  return () => {
+    if (done === all) return false;
+    if (done === 0) runOnce(context, columns, shape);
+    const blocks = Math.min(slice, all - done);
+    runOnce(context, pack, { ...shape, firstBlock: done, blocks });
+    done += blocks;
+    if (done < all) return true;
+    // Rows of a mapped file: from here on few of them are read.
+    context.host.release(shape.weight, bytes);
+    return false;
+  };
+}
+
+/** Runs an op that makes the plane, on all threads. */
+function runOnce(context: HeadContext, entry: NativeEntry, args: Record<string, number>): void {
   const { size, fields } = layouts.Op;
-  const ops = new DataView(new ArrayBuffer(size * entries.length));
-  entries.forEach(({ run, units, grain }, i) => {
-    writeStruct(ops, i * size, layouts.Op, { run, units, grain, tag: i });
-    writeStruct(ops, i * size + fields.args.offset, layouts.Head, shape);
-  });
+  const { run, units, grain } = entry;
+  const op = new DataView(new ArrayBuffer(size));
+  writeStruct(op, 0, layouts.Op, { run, units, grain, tag: 0 });
+  writeStruct(op, fields.args.offset, layouts.Head, args);
   const step = new DataView(new ArrayBuffer(layouts.Step.size));
   writeStruct(step, 0, layouts.Step, {});
-  context.host.run(context.pool, addressOf(ops), entries.length, addressOf(step));
+  context.host.run(context.pool, addressOf(op), 1, addressOf(step));
 }

@@ -43,6 +43,8 @@ export interface RecorderParts {
   readonly pool: Pool;
   readonly limits: TapeLimits;
   readonly mode: HeadMode;
+  /** Leaves it to `Tape.prepare` when the screened head's plane is made. */
+  readonly later?: boolean;
   router(name: string): Router;
 }
 
@@ -217,7 +219,7 @@ export class TapeRecorder implements Recorder {
     assert(x.producer.name === "norm", "logits follow a norm");
     x.producer.args.rows = Rows.logits;
     this.#hidden = x;
-    const packed = this.#weights.pack([weight], "stack");
+    const packed = this.#weights.packHead(weight);
     this.#checkInput(x, packed, weight);
     const { maxLogitRows } = this.#limits;
     const out = this.#tape.activation(packed.n, packed.n, maxLogitRows);

@@ -10,7 +10,7 @@ import type { TapeLimits } from "./attention.ts";
 import type { RecordedOp } from "./builder.ts";
 import { readUse } from "./expert-use.ts";
 import { finishNorms, type Segment, segmentsOf, setLifetimes } from "./finish.ts";
-import { screenLimit } from "./head.ts";
+import { type ScreenedHead, screenLimit } from "./head.ts";
 import { planBuffers, type Ref } from "./plan.ts";
 import type { TapeRecorder } from "./recorder.ts";
 
@@ -57,6 +57,7 @@ export class Tape {
   /** Runs of native ops, each followed by work that TypeScript does: with the full head, and screened. */
   readonly #full: readonly Segment[];
   readonly #screen: Screen | undefined;
+  #prepared: boolean;
   #top = 0;
   readonly #arena: number;
   readonly #expertCounters: TapeRecorder["expertCounters"];
@@ -98,6 +99,7 @@ export class Tape {
     this.#expertCounters = recorder.expertCounters;
     const { headStart, screen } = recorder;
     const end = recorder.ops.length;
+    this.#prepared = recorder.screen?.later !== true;
     const body = segmentsOf(recorder.ops.slice(0, headStart));
     this.#full = [...body, { first: headStart, count: (screen?.first ?? end) - headStart }];
     this.#screen = screen && {
@@ -106,6 +108,7 @@ export class Tape {
       values: arena + screen.values.offset,
       tops: range(screen.first, end).map((i) => this.#argument(i, "top")),
       masks: range(screen.first, end).map((i) => this.#argument(i, "masks")),
+      prepare: screen.prepare,
     };
     this.#encodeOps(arena);
     const masks = this.#memory.allocate(limits.maxLogitRows * 8);
@@ -145,9 +148,15 @@ export class Tape {
     this.#hidden = { address, stride: hidden.stride, size: hidden.columns };
   }
 
-  /** Largest logits of a row that `run` can give without all others; 0 = only all. */
+  /** Largest logits of a row that `run` can give without all others; 0 = only all, so far. */
   get topLimit(): number {
-    return this.#screen ? screenLimit : 0;
+    return this.#screen && this.#prepared ? screenLimit : 0;
+  }
+
+  /** Makes a part of what the screened head needs; true while there is more to do. */
+  prepare(): boolean {
+    if (!this.#prepared) this.#prepared = this.#screen?.prepare() !== true;
+    return !this.#prepared;
   }
 
   /**
@@ -314,6 +323,7 @@ interface Screen {
   /** Addresses of the ops' `top` and `masks` arguments. */
   readonly tops: readonly number[];
   readonly masks: readonly number[];
+  readonly prepare: ScreenedHead["prepare"];
 }
 
 function range(from: number, to: number): number[] {

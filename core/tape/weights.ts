@@ -69,6 +69,17 @@ export class WeightPacker extends NativeArena {
     return this.#packAll([parts], entry, k);
   }
 
+  /** A head [rows, k]: on the rows of the file where a library can, else packed. */
+  packHead(name: string): PackedLinear {
+    const { format, parts, shape, ternary, masters } = this.#model.tensor(name);
+    const entry = this.#kernels.find("head_linear", format);
+    const [rows = 0] = shape;
+    const fits = parts.length === 1 && rows % blockRows === 0 && !ternary && !masters;
+    if (!entry || !fits || shape.length !== 2) return this.pack([name], "stack");
+    const { k } = this.#sizes([name], 2);
+    return this.#raw(this.#layOut([name], "stack", 0), entry, k);
+  }
+
   /** Packs stacked experts [experts, rows_i, k]; each expert's linears make one matrix. */
   packExperts(names: readonly string[], arrangement: Arrangement): PackedExperts {
     const { k, experts } = this.#sizes(names, 3);

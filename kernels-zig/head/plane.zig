@@ -24,6 +24,8 @@ pub const block_columns = 8;
 pub const zero_code = 8;
 /// Just under the largest |q - 8|, so that the dither never lifts a code past it.
 const levels = 6.999;
+/// Columns of a row that are kept while its codes are made; a multiple of 16.
+const kept_columns = 8192;
 /// Blocks of 16 rows whose means and deviations stand for all.
 const sample_blocks = 64;
 
@@ -98,7 +100,8 @@ pub fn one(_: *const abi.Op, _: *const abi.Step) callconv(.c) u32 {
 }
 
 pub fn packUnits(op: *const abi.Op, _: *const abi.Step) callconv(.c) u32 {
-    return rowBlocks(argsOf(op).n);
+    const a = argsOf(op);
+    return if (a.blocks == 0) rowBlocks(a.n) else a.blocks;
 }
 
 pub fn Build(comptime layout: type) type {
@@ -148,7 +151,7 @@ pub fn Build(comptime layout: type) type {
             }
         }
 
-        /// Codes of blocks begin..end-1 of 16 rows.
+        /// Codes of blocks begin..end-1 of 16 rows, counted from the op's first one.
         pub fn pack(
             op: *const abi.Op,
             _: *const abi.Step,
@@ -159,7 +162,7 @@ pub fn Build(comptime layout: type) type {
             const a = argsOf(op);
             const plane = Plane.of(a);
             for (begin..end) |b| {
-                const block: u32 = @intCast(b);
+                const block = a.first_block + @as(u32, @intCast(b));
                 const codes = plane.codes + block * plane.stride;
                 for (0..lanes) |r| {
                     const row = block * lanes + @as(u32, @intCast(r));
@@ -172,10 +175,14 @@ pub fn Build(comptime layout: type) type {
             var most = simd.zero;
             var squares = simd.zero;
             var scaled_squares = simd.zero;
+            // Decoded once, unless the row is very long.
+            var kept: [kept_columns]f32 = undefined;
+            const keeps = a.k <= kept_columns;
             var column: u32 = 0;
             while (column < a.k) : (column += lanes) {
                 const w = layout.someColumns(a.weight, a.k, row, column);
                 const u = scaled(plane, w, column);
+                if (keeps) simd.store(@ptrCast(&kept[column]), u);
                 most = simd.larger(@abs(u), most);
                 squares += w * w;
                 scaled_squares += u * u;
@@ -196,7 +203,10 @@ pub fn Build(comptime layout: type) type {
             while (column < paddedColumns(a.k)) : (column += lanes) {
                 var u = simd.zero;
                 if (column < a.k) {
-                    u = scaled(plane, layout.someColumns(a.weight, a.k, row, column), column);
+                    u = if (keeps)
+                        simd.load(@ptrCast(&kept[column]))
+                    else
+                        scaled(plane, layout.someColumns(a.weight, a.k, row, column), column);
                 }
                 const dither = simd.load(plane.dither + column);
                 const magic = simd.splat(12582912.0);

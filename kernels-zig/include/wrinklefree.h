@@ -247,6 +247,8 @@ struct wf_head {
     uint32_t top;
     float multiplier;
     uint64_t masks;
+    uint32_t first_block;
+    uint32_t blocks;
 };
 
 struct wf_probe {

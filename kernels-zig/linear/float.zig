@@ -62,6 +62,10 @@ pub fn Float(comptime element: Element) type {
                     const first = d * lanes;
                     const count = if (row < source.rows) @min(lanes, k - first) else 0;
                     const from = values + row * k + first;
+                    if (count == lanes and element == .f16) {
+                        at.* = simd.toHalf(simd.load(from));
+                        continue;
+                    }
                     for (0..count) |i| at[i] = encode(from[i]);
                     @memset(at[count..], 0);
                 }

@@ -4,6 +4,7 @@ const float = @import("../linear/float.zig");
 const plane = @import("../head/plane.zig");
 const screen = @import("../head/screen.zig");
 const select = @import("../head/select.zig");
+const stored = @import("../linear/stored.zig");
 
 fn entriesOf(comptime format: [*:0]const u8, comptime layout: type) [4]abi.Entry {
     const build = plane.Build(layout);
@@ -40,6 +41,19 @@ fn entriesOf(comptime format: [*:0]const u8, comptime layout: type) [4]abi.Entry
     };
 }
 
+/// A head that runs on the file's own rows: "head_linear" gives all its logits.
+fn storedEntries(comptime format: type) [5]abi.Entry {
+    const layout = stored.Stored(format);
+    const full: abi.Entry = .{
+        .op = "head_linear",
+        .format = format.name,
+        .run = &layout.run,
+        .units = &layout.units,
+        .input = .f32,
+    };
+    return .{full} ++ entriesOf(format.name, layout);
+}
+
 /// A plane is packed by ops, not by this; an entry with packed_bytes must name one.
 fn nothing(_: *const abi.PackSource, _: u32, _: u32, _: u64) callconv(.c) void {}
 
@@ -54,4 +68,4 @@ pub const entries = [_]abi.Entry{
     },
     .{ .op = "head_top", .run = &select.top, .units = &screen.rowUnits },
 } ++ entriesOf("f16", float.Float(.f16)) ++ entriesOf("bf16", float.Float(.bf16)) ++
-    entriesOf("f32", float.Float(.f32));
+    entriesOf("f32", float.Float(.f32)) ++ storedEntries(stored.Q8) ++ storedEntries(stored.Q6);

@@ -1,7 +1,9 @@
 // The screened head gives the tokens of the full head: greedy, top-k and penalized, on every step.
 import { expect, test } from "bun:test";
+import { syntheticPath } from "../../apps/bench/model-file.ts";
 import { createChooserFactory } from "../../core/engine/choosers.ts";
 import { Engine } from "../../core/engine/engine.ts";
+import { openRuntime } from "../../core/engine/runtime.ts";
 import { engineOptions } from "../../core/engine/worker.ts";
 import type { Runtime } from "../../core/index.ts";
 import { openFixture, registry } from "../support/runtime.ts";
@@ -59,4 +61,34 @@ test("5,000 tokens with both heads, constrained or not, with proposals or not: n
   expect(expected.flat().length).toBeGreaterThan(4900);
   expect(generate(screened, 0)).toEqual(expected);
   expect(generate(screened, 4)).toEqual(expected);
+}, 60_000);
+
+test("a head on the file's q6_k rows: full until it is prepared, then screened, the same tokens", async () => {
+  const model = syntheticPath("small", registry, { ternary: "i2_s", embedding: "q6_k" });
+  const options = { model, contextLength: 256, maxSequences: 8, threads: 2 };
+  using full = await openRuntime({ ...options, head: "full" }, registry);
+  using later = await openRuntime({ ...options, head: "screen", headLater: true }, registry);
+  const run = (runtime: Runtime): number[] => {
+    const engine = new Engine(
+      runtime,
+      createChooserFactory(registry, runtime.model),
+      engineOptions(runtime, {}),
+    );
+    samplings.forEach((sampling, s) => {
+      engine.add({ id: `${s}`, prompt: [1, s], maxTokens: 30, sampling, seed: s, endTokens: [] });
+    });
+    const tokens: number[] = [];
+    while (!engine.idle) {
+      for (const event of engine.step()) if (event.type === "token") tokens.push(event.token);
+      // Half of the tokens are drawn from all logits, half from the largest ones.
+      if (tokens.length > 60) runtime.prepare();
+    }
+    return tokens;
+  };
+  const expected = run(full);
+  expect(expected).toHaveLength(120);
+  expect(later.topLimit).toBe(0);
+  expect(run(later)).toEqual(expected);
+  expect(later.topLimit).toBeGreaterThan(40);
+  expect(later.prepare()).toBe(false);
 }, 60_000);

@@ -66,7 +66,7 @@ export function packed(native: Native, pool: Pool, entry: NativeEntry, c: Linear
 }
 
 /** A native copy of bytes that a layout reads as they are. */
-function copied(native: Native, bytes: Uint8Array) {
+export function copied(native: Native, bytes: Uint8Array) {
   const region = native.host.alloc(bytes.byteLength);
   native.host.copy(region.address, addressOf(bytes), bytes.byteLength);
   return region;

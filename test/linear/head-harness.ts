@@ -4,7 +4,7 @@ import type { Pool } from "../../core/native/host.ts";
 import { addressOf, type Region } from "../../core/native/memory.ts";
 import type { Native } from "../../core/native/select.ts";
 import { writeStruct } from "../../core/native/struct.ts";
-import { packed } from "./harness.ts";
+import { copied, packed } from "./harness.ts";
 
 /** The `top` best of each row: ids and values, descending, ties to the lower id. */
 export interface Top {
@@ -21,19 +21,33 @@ export class Head implements Disposable {
   readonly #weight: Region;
   readonly #plane: Region;
 
-  /** Packs f32 `weights` [n][k] to `format` and makes the plane. */
-  constructor(native: Native, pool: Pool, format: string, weights: Float32Array, k: number) {
+  /**
+   * Packs f32 `weights` [n][k] to `format` and makes the plane, in two halves. `stored`: their bytes in
+   * a format that a head runs on as they are.
+   */
+  constructor(
+    native: Native,
+    pool: Pool,
+    format: string,
+    weights: Float32Array,
+    k: number,
+    stored?: Uint8Array,
+  ) {
     this.#native = native;
     this.#pool = pool;
     this.#format = format;
     this.#k = k;
     this.#n = weights.length / k;
-    const linear = native.find("linear", format)!;
     const shape = { n: this.#n, k, rows: 0, weights, x: new Float32Array(0) };
-    this.#weight = packed(native, pool, linear, shape);
+    this.#weight = stored
+      ? copied(native, stored)
+      : packed(native, pool, native.find("linear", format)!, shape);
     const entry = native.find("head_columns", format)!;
     this.#plane = native.host.alloc(native.host.packedBytes(entry, this.#n, k));
-    this.#run(["head_columns", "head_pack"], 0, {});
+    const blocks = Math.ceil(this.#n / 16);
+    const half = Math.ceil(blocks / 2);
+    this.#run(["head_columns", "head_pack"], 0, { firstBlock: 0, blocks: half });
+    if (blocks > half) this.#run(["head_pack"], 0, { firstBlock: half, blocks: blocks - half });
   }
 
   [Symbol.dispose](): void {
