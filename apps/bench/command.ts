@@ -65,7 +65,7 @@ function addModelOptions(command: Command): void {
     .option("--shape <name>", `synthetic weights of a shape: ${names}`, "bitnet-2b-4t")
     .option("-t, --threads <n>", "threads", whole(1))
     .option("--isa <name>", "generic, avx2, avx512 or neon")
-    .option("--layout <name>", "ternary execution layout")
+    .option("--layout <name>", "ternary execution layout (default: measured)")
     .option("-c, --ctx-size <n>", "context length (default: what the tests need)", whole(1))
     .addOption(cacheType("k", "type of cached keys"))
     .addOption(cacheType("v", "type of cached values"))

@@ -38,16 +38,18 @@ export async function runLoad(options: BenchOptions, registry: Registry): Promis
   const runs: Times[] = [];
   let after = before;
   let isa = "";
+  let layout = "";
   let threads = 0;
   for (let i = 0; i < options.repetitions; i++) {
     const loaded = await loadOnce(path, options, registry);
     runs.push(loaded.times);
     if (i === 0) after = loaded.memory;
-    ({ isa, threads } = loaded);
+    ({ isa, layout, threads } = loaded);
   }
   const load = {
     shape: options.model ?? options.shape,
     threads,
+    layout,
     mmap: options.mmap ?? false,
     file_bytes: fileBytes,
     context: options.ctxSize ?? defaultContext,
@@ -61,7 +63,9 @@ export async function runLoad(options: BenchOptions, registry: Registry): Promis
     console.log(JSON.stringify({ machine: { cpu, isa }, load }));
     return;
   }
-  console.log(`${path}: ${Math.round(fileBytes / mebi)} MiB, ${isa}, ${threads} threads`);
+  console.log(
+    `${path}: ${Math.round(fileBytes / mebi)} MiB, ${isa}, ${layout}, ${threads} threads`,
+  );
   console.log(`ready          ${line(load.ready_ms)}`);
   console.log(`first token    ${line(load.first_token_ms)}`);
   console.log(`resident       ${memoryLine(after)} (before: ${memoryLine(before)})`);
@@ -91,9 +95,9 @@ async function loadOnce(path: string, options: BenchOptions, registry: Registry)
     if (event.type === "token") firstToken = performance.now() - start;
   }
   const memory = resident();
-  const { isa, threads } = model.client.info;
+  const { isa, layout, threads } = model.client.info;
   await model.close();
-  return { times: { ready, firstToken }, memory, isa, threads };
+  return { times: { ready, firstToken }, memory, isa, layout, threads };
 }
 
 /** Reads a file once, so that it lies in the page cache. Returns its bytes; a folder's own only. */

@@ -27,6 +27,8 @@ export interface BenchReport {
     readonly read_gbps: number;
     readonly int8_gmacs: number;
   };
+  /** How ternary weights lie in memory. */
+  readonly layout?: string;
   readonly results: readonly ResultLine[];
   /** Of a mixture: how the run's tokens fell on the experts, layer by layer. */
   readonly experts?: readonly ExpertUse[];

@@ -91,6 +91,7 @@ function measureAll(
       read_gbps: round(median(gbps), 2),
       int8_gmacs: round(median(gmacs), 1),
     },
+    layout: info.layout,
     results: results.map((result) => resultLine(result, own)),
     experts: experts.length > 0 ? experts : undefined,
   };

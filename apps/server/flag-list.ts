@@ -279,7 +279,11 @@ export const flagGroups: readonly FlagGroup[] = [
         choices: ["generic", "avx2", "avx512", "neon"],
         text: "instruction set (default: the best here)",
       },
-      { flags: "--layout <name>", env: "LAYOUT", text: "layout of ternary weights in memory" },
+      {
+        flags: "--layout <name>",
+        env: "LAYOUT",
+        text: "layout of ternary weights (default: measured)",
+      },
     ],
   },
   samplingGroup,

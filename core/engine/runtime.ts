@@ -15,6 +15,7 @@ import { KernelTable } from "../tape/kernels.ts";
 import { TapeRecorder } from "../tape/recorder.ts";
 import { type StepPlan, Tape } from "../tape/tape.ts";
 import { WeightPacker } from "../tape/weights.ts";
+import { fastestLayout } from "./layout.ts";
 import { poolings } from "./pooling.ts";
 import type { ModelInfo } from "./protocol.ts";
 import type { StepRunner } from "./runner.ts";
@@ -35,7 +36,7 @@ export interface RuntimeOptions {
   readonly kvMemory?: number;
   readonly cacheTypeK?: KvTypeName;
   readonly cacheTypeV?: KvTypeName;
-  /** Ternary execution layout; default: the best of the chosen kernels. */
+  /** Ternary execution layout; default: the fastest of the chosen kernels, measured at load. */
   readonly layout?: string;
   /** Run ternary weights on the mapped file where a kernel can: starts at once, decodes slower. */
   readonly mapped?: boolean;
@@ -206,6 +207,8 @@ export function createRuntime(
   const threads = options.threads ?? navigator.hardwareConcurrency;
   const pool = host.createPool(threads);
   const kernels = new KernelTable(entries);
+  const measures = options.layout === undefined && !options.mapped;
+  if (measures) kernels.prefer(fastestLayout(model, host, pool, kernels));
   const contextLength =
     options.contextLength ?? Math.min(hp.contextLength, runtimeDefaults.contextLength);
   const typeK = kvTypes[options.cacheTypeK ?? "f16"];

@@ -8,6 +8,7 @@ const ternaryLayoutName = /^t\d/;
 
 export class KernelTable {
   readonly #entries: readonly NativeEntry[];
+  #preferred: string | undefined;
 
   /** Entries of higher priority win; among equals those of the library that comes first. */
   constructor(entries: readonly NativeEntry[]) {
@@ -28,7 +29,12 @@ export class KernelTable {
     });
   }
 
-  /** The layout that ternary linears are packed to: the named one, or the one of highest priority. */
+  /** Puts a ternary layout before those of higher priority. */
+  prefer(layout: string | undefined): void {
+    this.#preferred = layout;
+  }
+
+  /** The layout that ternary linears are packed to: the named one, or the preferred one. */
   ternaryLayout(name?: string): NativeEntry {
     const layouts = this.ternaryLayouts();
     const found = name === undefined ? layouts[0] : layouts.find((entry) => entry.format === name);
@@ -43,6 +49,10 @@ export class KernelTable {
   ternaryLayouts(): readonly NativeEntry[] {
     return this.#entries
       .filter((entry) => entry.op === "linear" && ternaryLayoutName.test(entry.format))
-      .sort((a, b) => b.priority - a.priority);
+      .sort((a, b) => this.#rank(b) - this.#rank(a));
+  }
+
+  #rank(layout: NativeEntry): number {
+    return layout.format === this.#preferred ? Infinity : layout.priority;
   }
 }

@@ -22,7 +22,7 @@ test("--json prints the machine and the results, exactly these fields, and --svg
   const { code, out } = bench(`${plan} --json --svg ${svg}`);
   expect(code).toBe(0);
   const report = JSON.parse(out);
-  expect(Object.keys(report)).toEqual(["machine", "results"]);
+  expect(Object.keys(report)).toEqual(["machine", "layout", "results"]);
   expect(Object.keys(report.machine)).toEqual(["cpu", "isa", "read_gbps", "int8_gmacs"]);
   expect(report.results.length).toBe(4);
   for (const result of report.results) {
@@ -69,6 +69,7 @@ test("--load tells times to readiness and first token, and memory", () => {
   const { code, out } = bench("--shape small --load --json --repetitions 2 -t 1");
   expect(code).toBe(0);
   const { load } = JSON.parse(out);
+  expect(load.layout).toMatch(/^t\d/);
   expect(load.ready_ms.length).toBe(2);
   for (const [i, ready] of load.ready_ms.entries()) {
     expect(load.first_token_ms[i]).toBeGreaterThan(ready);
