@@ -279,11 +279,7 @@ export const flagGroups: readonly FlagGroup[] = [
         choices: ["generic", "avx2", "avx512", "neon"],
         text: "instruction set (default: the best here)",
       },
-      {
-        flags: "--layout <name>",
-        env: "LAYOUT",
-        text: "layout of ternary weights (default: measured)",
-      },
+      { flags: "--layout <name>", env: "LAYOUT", text: "ternary layout (default: measured)" },
     ],
   },
   samplingGroup,
