@@ -28,7 +28,7 @@ import {
 } from "./report.ts";
 import { roofline } from "./roofline.ts";
 import { syntheticFile } from "./synthetic.ts";
-import { printTape } from "./tape.ts";
+import { printTape, printTimes } from "./tape.ts";
 import { TrafficModel } from "./traffic.ts";
 
 export async function runBench(options: BenchOptions): Promise<void> {
@@ -44,7 +44,7 @@ export async function runBench(options: BenchOptions): Promise<void> {
   }
   const old = options.compare === undefined ? undefined : readReport(options.compare);
   using runtime = await open(options, registry);
-  if (options.tape) return printTape(runtime, options.time ?? false);
+  if (options.tape) return showTape(options, registry, runtime);
   const { report, results } = measureAll(options, registry, runtime);
   if (options.svg !== undefined) {
     const svg = roofline(report, results, `${nameOf(options, runtime)}, ${report.machine.cpu}`);
@@ -56,6 +56,16 @@ export async function runBench(options: BenchOptions): Promise<void> {
   const pairs = compare(old.results, report.results, options.tolerance);
   (options.json ? console.error : console.log)(`\n${comparisonTable(pairs)}`);
   if (pairs.some((pair) => pair.slower)) process.exitCode = 1;
+}
+
+function showTape(options: BenchOptions, registry: Registry, runtime: Runtime): void {
+  if (!options.time) {
+    printTape(runtime);
+    return;
+  }
+  using machine = new Machine(registry, { isa: options.isa, threads: runtime.info.threads });
+  const { bodyBytes } = new TrafficModel(runtime, machine.host, options);
+  printTimes(runtime, { bytes: bodyBytes, probe: () => machine.read().readGbps });
 }
 
 function measureAll(

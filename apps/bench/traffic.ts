@@ -70,6 +70,11 @@ export class TrafficModel {
       (layers * kvLayerBytes(kvHeads, headDim, kvTypeK, kvTypeV)) / pagePositions;
   }
 
+  /** Bytes of the linears that every token passes, the head aside. */
+  get bodyBytes(): number {
+    return this.#dense.bytes;
+  }
+
   /** One decode step of `batch` sequences; `experts`: distinct ones used, all layers together. */
   decode(batch: number, depth: number, experts = 0): Traffic {
     const head = this.#runtime.topLimit > 0 ? this.#head.screened : this.#head.full;

@@ -54,12 +54,13 @@ test("--json prints the machine and the results, exactly these fields, and --svg
   expect(bench(`${plan} --compare ${old}`).code).toBe(0);
 }, 120_000);
 
-test("--tape --time lists every op with two times", () => {
+test("--tape --time lists every op with two times, and what the body's linears reach", () => {
   const { code, out } = bench(
     "--shape moe-small --prefill 8 --depth 0 --batch 1 --tape --time -t 1",
   );
   expect(code).toBe(0);
   const lines = out.trim().split("\n").slice(1);
+  expect(lines.pop()).toMatch(/^body: \d+ MB of linears at [\d.]+ GB\/s, \d+ % of the read probe$/);
   expect(lines.length).toBeGreaterThan(20);
   for (const line of lines) expect(line).toMatch(/^ *\d+\.\d +\d+\.\d +\d+ +\w+/);
   expect(out).toContain("linear_experts");
