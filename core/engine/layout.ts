@@ -12,6 +12,8 @@ const leastWeights = 1 << 28;
 /** Columns of the matrix, and bytes of it: more than the caches of two cores hold. */
 const columns = 2560;
 const matrixBytes = 24 << 20;
+/** Room for a row's scale; keeps what follows aligned. */
+const scaleBytes = Math.ceil(layouts.RowScale.size / 64) * 64;
 const rounds = 5;
 /** Another layout than the preferred one must take less than this share of its time, beyond noise. */
 const margin = 0.9;
@@ -51,20 +53,21 @@ export function measureLayouts(host: Host, pool: Pool, entries: readonly NativeE
   using weights = host.alloc(Math.max(...entries.map((e) => host.packedBytes(e, n, columns))));
   // Memory that was never written is one page of zeros, which a cache holds.
   bytesView(weights.address, weights.bytes).fill(filling);
-  const x = new Int8Array(columns).fill(1);
-  const xScale = new Uint8Array(layouts.RowScale.size);
-  const [scale, out] = [new Float32Array(n), new Float32Array(n)];
+  using rows = host.alloc(columns + scaleBytes + 8 * n);
+  bytesView(rows.address, columns).fill(1);
+  const xScale = rows.address + columns;
+  const scale = xScale + scaleBytes;
   const step = new DataView(new ArrayBuffer(layouts.Step.size));
   writeStruct(step, 0, layouts.Step, { rows: 1, sequences: 1 });
   const ops = entries.map(({ run, units, grain }) => {
     const op = new DataView(new ArrayBuffer(layouts.Op.size));
     writeStruct(op, 0, layouts.Op, { run, units, grain, tag: 0 });
     writeStruct(op, layouts.Op.fields.args.offset, layouts.Linear, {
-      x: addressOf(x),
-      xScale: addressOf(xScale),
+      x: rows.address,
+      xScale,
       weight: weights.address,
-      scale: addressOf(scale),
-      out: addressOf(out),
+      scale,
+      out: scale + 4 * n,
       xStride: columns,
       outStride: n,
       n,
