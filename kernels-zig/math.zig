@@ -61,7 +61,8 @@ pub inline fn exp(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
 /// The same bits as exp, for x <= 0 or NaN.
 pub inline fn expDown(comptime n: usize, x: @Vector(n, f32)) @Vector(n, f32) {
     const F = @Vector(n, f32);
-    const parts = reduced(n, x);
+    // What comes out below the lowest is thrown away.
+    const parts = reducedIn(n, x);
     const result = parts.value * pow2(n, parts.power);
     return @select(f32, x < @as(F, @splat(lowest)), @as(F, @splat(0)), result);
 }
@@ -74,16 +75,20 @@ fn Reduced(comptime n: usize) type {
 
 /// e^x = value * 2^power, for x up to 89; below the lowest x as for that one.
 inline fn reduced(comptime n: usize, x: @Vector(n, f32)) Reduced(n) {
+    const low: @Vector(n, f32) = @splat(lowest);
+    return reducedIn(n, @select(f32, x < low, low, x));
+}
+
+/// e^x = value * 2^power, for x from the lowest to 89; NaN for NaN.
+inline fn reducedIn(comptime n: usize, x: @Vector(n, f32)) Reduced(n) {
     const F = @Vector(n, f32);
     const I = @Vector(n, i32);
-    const low: F = @splat(lowest);
-    const clamped = @select(f32, x < low, low, x);
     // Adding 1.5 * 2^23 rounds to the nearest integer, which is then in the low bits.
     const magic: F = @splat(12582912.0);
-    const shifted = fma(n, clamped, @splat(1.44269504), magic);
+    const shifted = fma(n, x, @splat(1.44269504), magic);
     const whole = shifted - magic;
     // ln 2 in two parts; whole * the first one is exact.
-    var rest = fma(n, whole, @splat(-0.693145751953125), clamped);
+    var rest = fma(n, whole, @splat(-0.693145751953125), x);
     rest = fma(n, whole, @splat(-1.42860677e-6), rest);
     // Taylor's coefficients: |rest| <= ln(2) / 2, so the next term is below 2^-27.
     var p: F = @splat(1.0 / 5040.0);

@@ -74,7 +74,7 @@ pub inline fn load(p: [*]const f32) Lanes {
 }
 
 pub inline fn store(p: [*]f32, value: Lanes) void {
-    @as(*align(4) [lanes]f32, @ptrCast(p)).* = value;
+    @as(*align(4) Lanes, @ptrCast(p)).* = value;
 }
 
 /// The first `count` < 16 elements, zero in the lanes after them.

@@ -54,7 +54,10 @@ pub const Many = struct {
     /// Merges the next span; query i takes part with counts[i] positions, which do not fall with i.
     pub fn add(many: *Many, span: *const [spans.pages]spans.Page, counts: []const usize) void {
         const used = spans.pagesOf(counts[counts.len - 1]);
-        for (span[0..used], 0..) |*page, at| many.score(page, at, counts);
+        for (span[0..used], 0..) |*page, at| {
+            const next = if (at + 1 < used) page.after_keys else page.after_values;
+            many.score(page, at, next, counts);
+        }
         var softened: [max_states]spans.Softened = undefined;
         spans.weigh(span, counts, many.weights[0..counts.len], softened[0..counts.len]);
         many.mergeScalars(softened[0..counts.len]);
@@ -75,20 +78,32 @@ pub const Many = struct {
         }
     }
 
-    fn score(many: *Many, page: *const spans.Page, at: usize, counts: []const usize) void {
+    /// Meanwhile the page's values and what is scored next are asked for.
+    fn score(
+        many: *Many,
+        page: *const spans.Page,
+        at: usize,
+        next: usize,
+        counts: []const usize,
+    ) void {
         const dim = many.shape.head_dim;
-        spans.stage(many.shape.keys, page.keys, dim, kv.positions, kv.positions, many.block);
-        const staged: spans.Page = .{
+        const wide_keys = kv.positions / lanes;
+        spans.stage(wide_keys, many.shape.keys, page.keys, dim, kv.positions, many.block);
+        var staged: spans.Page = .{
             .keys = @intFromPtr(many.block),
             .key_scales = page.key_scales,
         };
         var shape = many.shape;
         shape.keys = .float;
+        var asked: usize = 0;
         var i: usize = 0;
         while (i < counts.len) {
             const count = @min(counts.len - i, spans.max_queries);
             defer i += count;
             if (counts[i + count - 1] <= at * kv.positions) continue;
+            staged.after_keys = next +% asked;
+            staged.after_values = page.values + asked;
+            asked += spans.askedBytes(dim);
             inline for (1..spans.max_queries + 1) |n| if (count == n) {
                 const queries = many.queries[i..][0..n];
                 spans.scorePage(n, shape, &staged, at, queries, many.weights[i..][0..n]);
@@ -133,19 +148,17 @@ pub const Many = struct {
         column: usize,
     ) void {
         const width = vectors * lanes;
-        var staged: [spans.pages]spans.Page = @splat(.{});
         for (span, 0..) |*page, at| {
             const element: usize = if (many.shape.values == .byte) 1 else 2;
             const to = many.block + at * kv.positions * width;
             const from = page.values + column * element;
-            spans.stage(many.shape.values, from, kv.positions, many.shape.dim, width, to);
-            staged[at].values = @intFromPtr(to);
+            spans.stage(vectors, many.shape.values, from, kv.positions, many.shape.dim, to);
         }
         var i: usize = 0;
         while (i < counts.len) {
             const count = @min(counts.len - i, spans.max_queries);
             inline for (1..spans.max_queries + 1) |n| if (count == n) {
-                many.addTo(n, vectors, &staged, counts[i..][0..n], i, column);
+                many.addTo(n, vectors, counts[i..][0..n], i, column);
             };
             i += count;
         }
@@ -155,24 +168,40 @@ pub const Many = struct {
         many: *Many,
         comptime n: usize,
         comptime vectors: usize,
-        staged: *const [spans.pages]spans.Page,
         counts: *const [n]usize,
         first: usize,
         column: usize,
     ) void {
         const weights = many.weights[first..][0..n];
-        const range = .{ 0, spans.pagesOf(counts[n - 1]) };
         var sums: [n][vectors]simd.Lanes = @splat(@splat(simd.zero));
-        const width = vectors * lanes;
-        spans.addColumns(n, vectors, .float, width, staged, range, counts, weights, 0, &sums);
+        // All queries share the positions of the first one; the others have some of their own.
+        for (0..counts[0]) |p| {
+            inline for (0..vectors) |j| {
+                const v = simd.load(many.block + (p * vectors + j) * lanes);
+                inline for (0..n) |i| {
+                    sums[i][j] = simd.fma(simd.splat(weights[i][p]), v, sums[i][j]);
+                }
+            }
+        }
+        inline for (1..n) |i| for (counts[0]..counts[i]) |p| {
+            inline for (0..vectors) |j| {
+                const v = simd.load(many.block + (p * vectors + j) * lanes);
+                sums[i][j] = simd.fma(simd.splat(weights[i][p]), v, sums[i][j]);
+            }
+        };
+        const states = many.states[first..][0..n];
+        if (!many.started) {
+            inline for (0..n) |i| inline for (0..vectors) |j| {
+                simd.store(states[i].base + column + j * lanes, sums[i][j]);
+            };
+            return;
+        }
         inline for (0..n) |i| {
             const take = simd.splat(many.take[first + i]);
             const keep = simd.splat(many.keep[first + i]);
             inline for (0..vectors) |j| {
-                const to = many.states[first + i].base + column + j * lanes;
-                const sum = sums[i][j];
-                const merged = simd.fma(simd.load(to), keep, sum * take);
-                simd.store(to, if (many.started) merged else sum);
+                const to = states[i].base + column + j * lanes;
+                simd.store(to, simd.fma(simd.load(to), keep, sums[i][j] * take));
             }
         }
     }

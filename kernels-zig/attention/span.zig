@@ -17,7 +17,6 @@ const lanes = simd.lanes;
 pub const positions = abi.span_positions;
 /// Pages of a span.
 pub const pages = positions / kv.positions;
-const vectors = positions / lanes;
 
 /// Most queries that share loads.
 pub const max_queries = if (simd.avx512) 8 else 4;
@@ -94,15 +93,19 @@ inline fn loadStored(comptime t: Stored, address: usize, index: usize) Lanes {
     };
 }
 
-/// Converts elements of the first `count` columns (a multiple of 16) of rows of `dim` to floats, row
-/// after row.
-pub fn stage(stored: Stored, from: usize, rows: usize, dim: usize, count: usize, to: [*]f32) void {
+/// Converts elements of the first 16 n columns of rows of `dim` to floats, row after row.
+pub fn stage(
+    comptime n: usize,
+    stored: Stored,
+    from: usize,
+    rows: usize,
+    dim: usize,
+    to: [*]f32,
+) void {
     switch (stored) {
-        inline else => |t| for (0..rows) |row| {
-            var i: usize = 0;
-            while (i < count) : (i += lanes) {
-                simd.store(to + row * count + i, loadStored(t, from, row * dim + i));
-            }
+        inline else => |t| for (0..rows) |row| inline for (0..n) |j| {
+            const at = to + (row * n + j) * lanes;
+            simd.store(at, loadStored(t, from, row * dim + j * lanes));
         },
     }
 }
@@ -110,6 +113,21 @@ pub fn stage(stored: Stored, from: usize, rows: usize, dim: usize, count: usize,
 /// Asking for an address that is not there does nothing.
 inline fn prefetch(address: usize) void {
     @prefetch(@as([*]allowzero const u8, @ptrFromInt(address)), .{ .locality = 2 });
+}
+
+/// While staged keys are scored, one line of what is read next is asked for in so many dimensions: all
+/// queries of a large tile together ask for one f16 page's part.
+const ask_every = 128 / max_queries;
+
+inline fn askAhead(page: *const Page, d: usize) void {
+    if (d % ask_every != 0) return;
+    prefetch(page.after_keys +% d / ask_every * 64);
+    prefetch(page.after_values +% d / ask_every * 64);
+}
+
+/// Bytes that scorePage asks for with staged keys.
+pub fn askedBytes(head_dim: usize) usize {
+    return (std.math.divCeil(usize, head_dim, ask_every) catch unreachable) * 64;
 }
 
 /// Weights of a query for the positions of a span.
@@ -141,14 +159,24 @@ pub fn weigh(
     softened: []Softened,
 ) void {
     @setEvalBranchQuota(10000);
-    var i: usize = 0;
-    while (i < counts.len) {
-        const left = @min(counts.len - i, soften_together);
-        inline for (1..soften_together + 1) |n| if (left == n) {
-            softened[i..][0..n].* = soften(n, counts[i..][0..n], weights[i..][0..n]);
-        };
-        i += left;
+    const n = soften_together;
+    const whole = counts.len - counts.len % n;
+    if (whole > 0) {
+        // The maxima of the next ones are found while the exponentials are under way.
+        var tops = largestOf(n, counts[0..n], weights[0..n]);
+        var i: usize = 0;
+        while (i < whole) : (i += n) {
+            const ahead = @min(i + n, whole - n);
+            const next = largestOf(n, counts[ahead..][0..n], weights[ahead..][0..n]);
+            softened[i..][0..n].* = soften(n, counts[i..][0..n], weights[i..][0..n], tops);
+            tops = next;
+        }
     }
+    inline for (1..n) |rest| if (counts.len - whole == rest) {
+        const few = weights[whole..][0..rest];
+        const tops = largestOf(rest, counts[whole..][0..rest], few);
+        softened[whole..][0..rest].* = soften(rest, counts[whole..][0..rest], few, tops);
+    };
     if (span[0].value_scales == 0) return;
     for (weights, counts) |*row, count| {
         for (span[0..pagesOf(count)], 0..) |*page, at| {
@@ -195,7 +223,11 @@ fn scores(
         var sums: [n][key_vectors]Lanes = @splat(@splat(simd.zero));
         for (0..shape.head_dim) |d| {
             const row = d * kv.positions * @sizeOf(Element(t));
-            if (first == 0 and t != .float and row % 64 == 0) prefetch(page.after_keys +% row);
+            if (first == 0) {
+                if (t == .float) askAhead(page, d) else if (row % 64 == 0) {
+                    prefetch(page.after_keys +% row);
+                }
+            }
             inline for (0..key_vectors) |j| {
                 const k = loadStored(t, page.keys, d * kv.positions + (first + j) * lanes);
                 inline for (0..n) |i| {
@@ -219,12 +251,8 @@ fn scores(
 /// Queries whose chains of dependent steps overlap in soften.
 const soften_together = if (simd.avx512) 4 else 2;
 
-/// Scores to weights e^(score - maximum), zero past each count.
-inline fn soften(
-    comptime n: usize,
-    counts: *const [n]usize,
-    rows: *[n]Weights,
-) [n]Softened {
+/// Largest of the first counts[i] scores of n rows; what lies past the count becomes -infinity.
+inline fn largestOf(comptime n: usize, counts: *const [n]usize, rows: *[n]Weights) [n]Lanes {
     const low = simd.splat(-std.math.inf(f32));
     const used = std.math.divCeil(usize, counts[n - 1], lanes) catch unreachable;
     for (rows, counts) |*row, count| {
@@ -241,8 +269,19 @@ inline fn soften(
         most[i] = simd.larger(simd.load(rows[i][j * lanes ..].ptr), most[i]);
     };
     var tops: [n]Lanes = undefined;
-    var totals: [n]Lanes = @splat(simd.zero);
     inline for (0..n) |i| tops[i] = simd.splat(simd.largest(most[i]));
+    return tops;
+}
+
+/// Scores to weights e^(score - maximum), zero past each count.
+inline fn soften(
+    comptime n: usize,
+    counts: *const [n]usize,
+    rows: *[n]Weights,
+    tops: [n]Lanes,
+) [n]Softened {
+    const used = std.math.divCeil(usize, counts[n - 1], lanes) catch unreachable;
+    var totals: [n]Lanes = @splat(simd.zero);
     for (0..used) |j| inline for (0..n) |i| {
         const at = rows[i][j * lanes ..].ptr;
         const power = math.expDown(lanes, simd.load(at) - tops[i]);
@@ -308,7 +347,7 @@ inline fn columns(
 
 /// Adds `wide` vectors of columns of the weighted values of pages range[0]..range[1]-1, whose rows are
 /// `dim` elements, to the sums of n queries.
-pub inline fn addColumns(
+inline fn addColumns(
     comptime n: usize,
     comptime wide: usize,
     comptime t: Stored,
