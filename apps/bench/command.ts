@@ -49,6 +49,7 @@ Examples:
   $ wrinklefree bench -m model.gguf --tape --time
   $ wrinklefree bench --shape moe-64x6 --prefill none --depth 0 --batch 1,8,64
   $ wrinklefree bench -m model.gguf --load
+  $ wrinklefree bench -m model.gguf --neighbours 1
   $ wrinklefree bench --url http://127.0.0.1:8080 --concurrency 1,8,16
   $ wrinklefree bench --url http://127.0.0.1:8080 --rate 0.5,1,2 --price 0.6 --svg load.svg`,
     )
@@ -85,6 +86,7 @@ function addPlanOptions(command: Command): void {
     .option("--steps <n>", "decode steps of one run", whole(1), 16)
     .option("--repetitions <n>", "runs of each test", whole(1), 5)
     .option("--load", "measure the time from opening the file to the first token instead")
+    .option("--neighbours <n>", "decode beside n busy processes on one core instead", whole(1))
     .option("--mmap", "run ternary weights from the mapped file, without packing them")
     .option("--experts-resident <n>", "experts of a layer kept packed (default: all)", whole(0))
     .option("--tape", "print the recorded step and leave")

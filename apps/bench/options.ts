@@ -23,6 +23,7 @@ export interface BenchOptions {
   readonly tape?: boolean;
   readonly time?: boolean;
   readonly load?: boolean;
+  readonly neighbours?: number;
   readonly mmap?: boolean;
   readonly expertsResident?: number;
   readonly url?: string;

@@ -16,6 +16,7 @@ import { createRegistry } from "../plugins.ts";
 import { compare, comparisonTable, readReport } from "./compare.ts";
 import { Machine } from "./machine.ts";
 import { contextOf, type Measurement, measure, median, type Plan } from "./measure.ts";
+import { besideNeighbours, neighbourLines } from "./neighbours.ts";
 import type { BenchOptions } from "./options.ts";
 import {
   type BenchReport,
@@ -45,6 +46,11 @@ export async function runBench(options: BenchOptions): Promise<void> {
   const old = options.compare === undefined ? undefined : readReport(options.compare);
   using runtime = await open(options, registry);
   if (options.tape) return showTape(options, registry, runtime);
+  if (options.neighbours !== undefined) {
+    const found = await besideNeighbours(runtime, { ...options, neighbours: options.neighbours });
+    console.log(options.json ? JSON.stringify(found) : neighbourLines(found));
+    return;
+  }
   const { report, results } = measureAll(options, registry, runtime);
   if (options.svg !== undefined) {
     const svg = roofline(report, results, `${nameOf(options, runtime)}, ${report.machine.cpu}`);

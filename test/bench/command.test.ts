@@ -78,6 +78,17 @@ test("--load tells times to readiness and first token, and memory", () => {
   expect(load.resident.total).toBeGreaterThan(load.file_bytes);
 }, 120_000);
 
+test("--neighbours decodes alone and beside busy processes, and tells the fair share", () => {
+  const { code, out } = bench("--shape small --neighbours 2 --json --steps 2 --repetitions 1 -t 1");
+  expect(code).toBe(0);
+  const found = JSON.parse(out);
+  expect(found).toMatchObject({ neighbours: 2, threads: 1 });
+  expect(found.ratio).toBeCloseTo(found.beside / found.alone, 9);
+  expect(found.alone).toBeGreaterThan(0);
+  const { cores } = found;
+  expect(found.fair).toBeCloseTo(Math.min(1, cores - 1 + 1 / 3), 9);
+}, 120_000);
+
 test("mistakes are told with the flag and exit code 2", () => {
   for (const [args, text] of [
     ["--shape nothing", "no shape nothing"],
