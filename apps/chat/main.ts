@@ -5,6 +5,7 @@ import { findModelFile } from "../manage/find.ts";
 import { createRegistry, namedPlugins } from "../plugins.ts";
 import { builtInModel } from "../server/built-in.ts";
 import { loadModel } from "../server/load.ts";
+import { clearProgress, terminalProgress } from "../server/progress.ts";
 import { type Backend, localBackend, remoteBackend } from "./backend.ts";
 import type { ChatFlags } from "./chat-flags.ts";
 import { Session } from "./session.ts";
@@ -60,15 +61,10 @@ async function openBackend(
     contextLength: flags.ctxSize,
     threads: flags.threads,
     maxSequences: 1,
-    progress: quiet ? undefined : showProgress,
+    progress: terminalProgress(),
   });
-  if (!quiet) process.stderr.write("\r\x1b[K");
+  clearProgress();
   return localBackend(loaded);
-}
-
-function showProgress(loaded: number, total: number): void {
-  const percent = Math.floor((100 * loaded) / total);
-  process.stderr.write(`\rloading ${percent} %`);
 }
 
 /** Answers everything that comes through standard input as one message. */

@@ -8,6 +8,7 @@ import type { LoadOptions } from "./load.ts";
 import { createLog } from "./log.ts";
 import { type MetricAlias, metricAliases } from "./metrics-alias.ts";
 import type { ServedModel } from "./model.ts";
+import { clearProgress, terminalProgress } from "./progress.ts";
 import { type RunningServer, type ServeOptions, startServer } from "./serve.ts";
 import { readApiKeys, readText, type ServeFlags } from "./serve-flags.ts";
 import { templateSource } from "./templates.ts";
@@ -18,7 +19,7 @@ export async function runServer(flags: ServeFlags): Promise<void> {
   const log = createLog({ level: flags.logLevel, format: flags.logFormat });
   const options = await serveOptions(flags);
   if (!flags.model && !flags.hfRepo) process.stdout.write(builtInNote());
-  const running = startServer({ ...options, log });
+  const running = startServer({ ...options, log, progress: terminalProgress() });
   const stopped = stopOnSignal(running, flags);
   process.stdout.write(`WrinkleFree ${version} on ${running.url} (loading)\n`);
   try {
@@ -26,6 +27,8 @@ export async function runServer(flags: ServeFlags): Promise<void> {
   } catch (error) {
     await running.stop();
     throw error;
+  } finally {
+    clearProgress();
   }
   for (const slot of running.state.slots) {
     if (slot.ready) log.info(describe(slot.model), "model ready");

@@ -2,6 +2,7 @@
 import type { ChatTemplate, EngineClient, Tokenizer } from "../../core/index.ts";
 import { HttpError } from "./errors.ts";
 import type { Observer } from "./observe.ts";
+import type { Progress } from "./progress.ts";
 
 export interface ServedModel {
   /** The name it answers to; the first of `aliases`. */
@@ -25,11 +26,16 @@ export class ModelSlot {
   #model: ServedModel | undefined;
   #failure: unknown;
   readonly loaded: Promise<ServedModel>;
+  /** Bytes that are loaded, and all of them; 0 of 0 before they are known. */
+  bytes = { loaded: 0, total: 0 };
 
-  constructor(id: string, loading: Promise<ServedModel>) {
+  /** `load` starts loading, and is given what to tell of its progress. */
+  constructor(id: string, load: (progress: Progress) => Promise<ServedModel>) {
     this.id = id;
-    this.loaded = loading;
-    loading.then(
+    this.loaded = load((loaded, total) => {
+      this.bytes = { loaded, total };
+    });
+    this.loaded.then(
       (model) => {
         this.#model = model;
       },
@@ -43,12 +49,22 @@ export class ModelSlot {
     return this.#model !== undefined;
   }
 
+  /** Share of the bytes that are loaded, 0 to 1, in hundredths. */
+  get progress(): number {
+    const { loaded, total } = this.bytes;
+    if (this.#model) return 1;
+    return total === 0 ? 0 : Math.floor((100 * loaded) / total) / 100;
+  }
+
   /** The model. Throws 503 while it loads. */
   get model(): ServedModel {
     if (this.#model) return this.#model;
     if (this.#failure) {
       throw new HttpError("unavailable_error", "The model could not be loaded.");
     }
-    throw new HttpError("unavailable_error", "Loading model", { headers: { "retry-after": "1" } });
+    throw new HttpError("unavailable_error", "Loading model", {
+      extra: { progress: this.progress },
+      headers: { "retry-after": "1" },
+    });
   }
 }

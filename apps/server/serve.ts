@@ -8,6 +8,7 @@ import { type LoadOptions, loadModel, modelName } from "./load.ts";
 import { createLog, type Logger } from "./log.ts";
 import { ModelSlot } from "./model.ts";
 import { Observer } from "./observe.ts";
+import type { Progress } from "./progress.ts";
 import { allRoutes } from "./routes.ts";
 import { defaultLimits, type ServerSettings, type ServerState } from "./state.ts";
 
@@ -21,6 +22,8 @@ export interface ServeOptions extends Partial<Omit<ServerSettings, "limits">> {
   readonly tls?: { readonly key: string; readonly cert: string };
   readonly limits?: Partial<ServerSettings["limits"]>;
   readonly log?: Logger;
+  /** Told of the bytes of all models while they load. */
+  readonly progress?: Progress;
 }
 
 export interface RunningServer {
@@ -42,9 +45,19 @@ export function startServer(options: ServeOptions): RunningServer {
   const observer = new Observer();
   const loading = options.models.map((model) => {
     const id = model.aliases?.[0] ?? modelName(model.model);
-    const loaded = loadModel(options.registry, model).then((model) => ({ ...model, observer }));
-    return new ModelSlot(id, loaded);
+    return new ModelSlot(id, async (progress) => {
+      const told: Progress = (loaded, total) => {
+        progress(loaded, total);
+        tellAll();
+      };
+      return { ...(await loadModel(options.registry, { ...model, progress: told })), observer };
+    });
   });
+  const tellAll = (): void => {
+    const sum = (part: "loaded" | "total"): number =>
+      loading.reduce((all, slot) => all + slot.bytes[part], 0);
+    options.progress?.(sum("loaded"), sum("total"));
+  };
   const state: ServerState = {
     settings,
     samplers: options.registry.samplers,

@@ -206,18 +206,28 @@ describe("state", () => {
     const { modelPath } = await import("./support.ts");
     const { createRegistry } = await import("../../apps/plugins.ts");
     const registry = await createRegistry();
+    const told: { loaded: number; total: number }[] = [];
     const loading = startServer({
       registry,
       models: [{ model: modelPath, contextLength: 64 }],
       port: 0,
+      progress: (loaded, total) => told.push({ loaded, total }),
     });
     try {
       const reply = await fetch(`${loading.url}/health`);
       expect(reply.status).toBe(503);
       expect(await reply.json()).toMatchObject({
-        error: { code: 503, message: "Loading model", type: "unavailable_error" },
+        error: { code: 503, message: "Loading model", type: "unavailable_error", progress: 0 },
       });
       await loading.ready;
+      // Most of the bytes, step by step, never more than there are.
+      expect(told.length).toBeGreaterThan(3);
+      for (const [i, { loaded, total }] of told.entries()) {
+        expect(loaded).toBeGreaterThan(told[i - 1]?.loaded ?? 0);
+        expect(loaded).toBeLessThanOrEqual(total);
+      }
+      const last = told.at(-1)!;
+      expect(last.loaded / last.total).toBeGreaterThan(0.9);
       expect((await fetch(`${loading.url}/health`)).status).toBe(200);
     } finally {
       await loading.stop();

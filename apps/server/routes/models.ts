@@ -115,7 +115,10 @@ function describeModel(server: ServerState, slot: ModelSlot): object {
     tags: server.settings.tags,
   };
   const seconds = Math.floor(server.started / 1000);
-  if (!slot.ready) return { ...common, created: seconds, aliases: [], status: "loading" };
+  if (!slot.ready) {
+    const { progress } = slot;
+    return { ...common, created: seconds, aliases: [], status: "loading", progress };
+  }
   const { aliases, client, created } = slot.model;
   const { info } = client;
   return {
