@@ -2,13 +2,15 @@
 
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { cpus } from "node:os";
-import { defaultSamplingOptions, type Registry } from "../../core/index.ts";
+import { defaultSamplingOptions, openModel, type Registry } from "../../core/index.ts";
+import { KvType, pagePositions } from "../../core/native/abi.ts";
+import { kvLayerBytes } from "../../core/native/kv.ts";
 import { findModelFile } from "../manage/find.ts";
 import { loadModel } from "../server/load.ts";
 import { median } from "./measure.ts";
 import { syntheticPath } from "./model-file.ts";
 import type { BenchOptions } from "./options.ts";
-import { round } from "./report.ts";
+import { percent, round } from "./report.ts";
 
 /** Milliseconds from the start. */
 interface Times {
@@ -20,9 +22,14 @@ interface Times {
 /** Bytes of this process in memory; of the file's pages and of others where the system tells. */
 interface Resident {
   readonly total: number;
+  /** Most at any time so far. */
+  readonly peak?: number;
   readonly anonymous?: number;
   readonly file?: number;
 }
+
+/** Tokens before memory is read: what is made after the first one is there by then. */
+const settledTokens = 16;
 
 const defaultContext = 2048;
 const prompt = "The quick brown fox";
@@ -33,6 +40,7 @@ export async function runLoad(options: BenchOptions, registry: Registry): Promis
     ? await findModelFile(options.model, options.plugin)
     : syntheticPath(options.shape, registry);
   const fileBytes = warm(path);
+  const needed = fileBytes + (await cacheBytes(path, options, registry));
   Bun.gc(true);
   const before = resident();
   const runs: Times[] = [];
@@ -57,6 +65,8 @@ export async function runLoad(options: BenchOptions, registry: Registry): Promis
     first_token_ms: runs.map((run) => round(run.firstToken, 1)),
     resident_before: before,
     resident: after,
+    weights_and_kv: needed,
+    peak_of_weights_and_kv: after.peak === undefined ? undefined : round(after.peak / needed, 3),
   };
   if (options.json) {
     const cpu = cpus()[0]?.model.trim() ?? "unknown";
@@ -69,6 +79,9 @@ export async function runLoad(options: BenchOptions, registry: Registry): Promis
   console.log(`ready          ${line(load.ready_ms)}`);
   console.log(`first token    ${line(load.first_token_ms)}`);
   console.log(`resident       ${memoryLine(after)} (before: ${memoryLine(before)})`);
+  if (after.peak === undefined) return;
+  const share = percent(after.peak / needed);
+  console.log(`peak           ${mib(after.peak)}, ${share} of weights + KV (${mib(needed)})`);
 }
 
 async function loadOnce(path: string, options: BenchOptions, registry: Registry) {
@@ -90,14 +103,25 @@ async function loadOnce(path: string, options: BenchOptions, registry: Registry)
   const tokens = model.tokenizer.encode(prompt);
   const sampling = { ...defaultSamplingOptions(registry.samplers), temperature: 0 };
   let firstToken = 0;
-  const request = { prompt: tokens, maxTokens: 1, sampling, endTokens: [] };
+  const request = { prompt: tokens, maxTokens: settledTokens, sampling, endTokens: [] };
   for await (const event of model.client.generate(request)) {
-    if (event.type === "token") firstToken = performance.now() - start;
+    if (event.type === "token") firstToken ||= performance.now() - start;
   }
   const memory = resident();
   const { isa, layout, threads } = model.client.info;
   await model.close();
   return { times: { ready, firstToken }, memory, isa, layout, threads };
+}
+
+/** Bytes of cached keys and values of one whole context. */
+async function cacheBytes(path: string, options: BenchOptions, registry: Registry) {
+  using model = await openModel(path, registry);
+  const { layers, kvHeads, headDim } = model.hyperparameters;
+  const [k, v] = [options.cacheTypeK, options.cacheTypeV].map((type) =>
+    type === "q8_0" ? KvType.i8 : KvType.f16,
+  ) as [number, number];
+  const pages = Math.ceil((options.ctxSize ?? defaultContext) / pagePositions);
+  return pages * layers * kvLayerBytes(kvHeads, headDim, k, v);
 }
 
 /** Reads a file once, so that it lies in the page cache. Returns its bytes; a folder's own only. */
@@ -120,7 +144,12 @@ function resident(): Resident {
   const status = readFileSync("/proc/self/status", "utf8");
   const kib = (name: string): number =>
     1024 * Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
-  return { total: kib("VmRSS"), anonymous: kib("RssAnon"), file: kib("RssFile") };
+  return {
+    total: kib("VmRSS"),
+    peak: kib("VmHWM"),
+    anonymous: kib("RssAnon"),
+    file: kib("RssFile"),
+  };
 }
 
 function line(values: readonly number[]): string {
@@ -128,8 +157,11 @@ function line(values: readonly number[]): string {
   return `${median(values).toFixed(0)} ms (median of ${rest})`;
 }
 
+function mib(bytes: number): string {
+  return `${Math.round(bytes / mebi)} MiB`;
+}
+
 function memoryLine({ total, anonymous, file }: Resident): string {
-  const mib = (bytes: number): string => `${Math.round(bytes / mebi)} MiB`;
   if (anonymous === undefined || file === undefined) return mib(total);
   return `${mib(total)}: ${mib(anonymous)} own, ${mib(file)} of files`;
 }

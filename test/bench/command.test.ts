@@ -76,6 +76,13 @@ test("--load tells times to readiness and first token, and memory", () => {
     expect(load.first_token_ms[i]).toBeGreaterThan(ready);
   }
   expect(load.resident.total).toBeGreaterThan(load.file_bytes);
+  // f16 keys and values of 2,048 positions: 4 layers, 2 heads of 64.
+  expect(load.weights_and_kv).toBe(load.file_bytes + 2048 * 4 * 2 * 64 * 2 * 2);
+  if (process.platform === "linux") {
+    expect(load.resident.peak).toBeGreaterThanOrEqual(load.resident.total);
+    const share = load.resident.peak / load.weights_and_kv;
+    expect(load.peak_of_weights_and_kv).toBeCloseTo(share, 2);
+  }
 }, 120_000);
 
 test("--neighbours decodes alone and beside busy processes, and tells the fair share", () => {
