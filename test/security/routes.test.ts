@@ -58,6 +58,8 @@ every caller, and OPTIONS gives no permission to an Origin that \`--cors-origin\
 | header lines, their number, the address | 16 KiB, 198 | 431, connection closed |
 | silence between requests, or a reader that takes nothing | ${idle} s | closed, its pages freed |
 | levels of JSON in each other | 128 | 400 |
+| characters of a prompt for each token of the context | 256 | 400, not tokenized |
+| connections | open files allowed | they wait to be accepted |
 | requests that wait | \`--queue\` | 429 with Retry-After |
 
 A stream stops at the client's pace; tokens that the engine makes meanwhile wait, one
