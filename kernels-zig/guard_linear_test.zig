@@ -281,7 +281,10 @@ test "screened heads stay inside their arrays" {
 test "heads on stored rows stay inside the file" {
     const pool = pools.create(2, 1 << 20);
     defer pools.destroy(pool);
-    for ([_]Stored{ .{ "q8_0", 0, 32, 34 }, .{ "q6_k", 0, 256, 210 } }) |stored| {
+    for ([_]Stored{
+        .{ "q8_0", 0, 32, 34 },     .{ "q6_k", 0, 256, 210 },
+        .{ "f16_rows", 0, 16, 32 }, .{ "bf16_rows", 0, 16, 32 },
+    }) |stored| {
         const format, _, const block, const bytes = stored;
         for ([_]u32{ 16, 560 }) |n| for ([_]u32{ 1, 3 }) |times| {
             const k = block * times;

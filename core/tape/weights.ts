@@ -72,12 +72,16 @@ export class WeightPacker extends NativeArena {
   /** A head [rows, k]: on the rows of the file where a library can, else packed. */
   packHead(name: string): PackedLinear {
     const { format, parts, shape, ternary, masters } = this.#model.tensor(name);
-    const entry = this.#kernels.find("head_linear", format);
-    const [rows = 0] = shape;
-    const fits = parts.length === 1 && rows % blockRows === 0 && !ternary && !masters;
-    if (!entry || !fits || shape.length !== 2) return this.pack([name], "stack");
-    const { k } = this.#sizes([name], 2);
-    return this.#raw(this.#layOut([name], "stack", 0), entry, k);
+    const rowsAsStored = format === "f16" || format === "bf16" ? `${format}_rows` : format;
+    const entry = this.#kernels.find("head_linear", rowsAsStored);
+    const [rows = 0, k = 0] = shape;
+    const whole = rows % blockRows === 0 && k % blockRows === 0;
+    const fits = shape.length === 2 && parts.length === 1 && whole && !ternary && !masters;
+    const info = parts[0];
+    if (!entry || !info || !fits) return this.pack([name], "stack");
+    const part = this.#layOut([name], "stack", 0);
+    for (const own of part) this.#checkFinite(own);
+    return this.#stored(part, entry, k, info.address);
   }
 
   /** Packs stacked experts [experts, rows_i, k]; each expert's linears make one matrix. */
@@ -229,8 +233,14 @@ export class WeightPacker extends NativeArena {
     const tensor = this.#model.tensor(part.name);
     const info = tensor.parts[part.index];
     assert(info, "the part exists");
-    const bytes = info.byteLength;
     const address = tensor.format === entry.format ? info.address : this.#halves(part);
+    return this.#stored(parts, entry, k, address);
+  }
+
+  #stored(parts: readonly Part[], entry: NativeEntry, k: number, address: number): PackedLinear {
+    const part = parts[0];
+    assert(part, "a linear has a part");
+    const bytes = this.#model.tensor(part.name).parts[part.index]?.byteLength ?? 0;
     const { scale, group, bias } = this.#packFactors([parts], part.rows, k);
     this.#progress(bytes);
     const rows = [{ row: 0, rows: part.rows }];

@@ -1,5 +1,5 @@
-//! A head straight from a file's q8_0 or q6_k rows: no copy of it, nothing to wait for at load.
-//! Each weight is rounded to f16 as the packed layout "f16" holds it, so that the bits are the same.
+//! A head straight from a file's rows: no copy of it, nothing to wait for at load.
+//! Weights of q8_0 and q6_k are rounded to f16, as the packed layout "f16" holds them: the same bits.
 //! Canonical order as in float.zig: column i goes to lane i mod 16, ascending, fused.
 const abi = @import("../abi.zig");
 const epilogue = @import("epilogue.zig");
@@ -18,6 +18,27 @@ const chunk = 32;
 const unit_blocks = 2;
 const prefetch_bytes = 4 << 10;
 
+/// 16 columns in 32 bytes: f16 or bf16 as they are.
+fn Plain(comptime brain: bool) type {
+    return struct {
+        pub const name = if (brain) "bf16_rows" else "f16_rows";
+        const columns = lanes;
+        const size = 2 * lanes;
+
+        inline fn scale(_: [*]const u8) f32 {
+            return 1;
+        }
+
+        inline fn group(block: [*]const u8, _: f32, _: usize) F {
+            const bits: @Vector(lanes, u16) = @bitCast(block[0..size].*);
+            return if (brain) simd.fromBrain(bits) else simd.fromHalf(bits);
+        }
+    };
+}
+
+pub const Half = Plain(false);
+pub const Brain = Plain(true);
+
 /// 32 columns in 34 bytes: f16 scale, 32 i8.
 pub const Q8 = struct {
     pub const name = "q8_0";
@@ -31,7 +52,7 @@ pub const Q8 = struct {
     /// Columns 16 g..16 g + 15 of a block whose scale is `whole`.
     inline fn group(block: [*]const u8, whole: f32, g: usize) F {
         const codes = simd.loadI8(@ptrCast(block + 2 + g * lanes));
-        return simd.fromInts(codes) * simd.splat(whole);
+        return simd.roundHalf(simd.fromInts(codes) * simd.splat(whole));
     }
 };
 
@@ -56,7 +77,8 @@ pub const Q6 = struct {
         const pairs = high >> @splat(@intCast(2 * s)) & @as(Codes, @splat(3));
         const codes = @as(simd.Ints, nibbles | pairs << @splat(4)) - @as(simd.Ints, @splat(32));
         const factor: i8 = @bitCast(block[192 + g]);
-        return simd.fromInts(codes) * simd.splat(whole * @as(f32, @floatFromInt(factor)));
+        const factors = simd.splat(whole * @as(f32, @floatFromInt(factor)));
+        return simd.roundHalf(simd.fromInts(codes) * factors);
     }
 };
 
@@ -74,7 +96,7 @@ pub fn Stored(comptime Format: type) type {
             const at = column / Format.columns * Format.size;
             const block = rowOf(weight, k, row) + at;
             const g = column % Format.columns / lanes;
-            return simd.roundHalf(Format.group(block, Format.scale(block), g));
+            return Format.group(block, Format.scale(block), g);
         }
 
         /// Exact sums of the four rows of W that row `row` begins, for one x [k].
@@ -102,7 +124,7 @@ pub fn Stored(comptime Format: type) type {
                     @prefetch(block + prefetch_bytes + line * 64, .{ .locality = 2 });
                 }
                 inline for (0..groups) |g| {
-                    const weights = simd.roundHalf(Format.group(block, whole, g));
+                    const weights = Format.group(block, whole, g);
                     inline for (0..rows) |r| {
                         const column = b * Format.columns + g * lanes;
                         const input: F = (x + r * stride + column)[0..lanes].*;

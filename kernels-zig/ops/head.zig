@@ -68,4 +68,5 @@ pub const entries = [_]abi.Entry{
     },
     .{ .op = "head_top", .run = &select.top, .units = &screen.rowUnits },
 } ++ entriesOf("f16", float.Float(.f16)) ++ entriesOf("bf16", float.Float(.bf16)) ++
-    entriesOf("f32", float.Float(.f32)) ++ storedEntries(stored.Q8) ++ storedEntries(stored.Q6);
+    entriesOf("f32", float.Float(.f32)) ++ storedEntries(stored.Q8) ++ storedEntries(stored.Q6) ++
+    storedEntries(stored.Half) ++ storedEntries(stored.Brain);

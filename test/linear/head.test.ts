@@ -172,24 +172,27 @@ for (const [isa, native] of natives) {
 }
 
 for (const [isa, native] of natives) {
-  for (const [format, k] of [
-    ["q8_0", 96],
-    ["q6_k", 512],
+  for (const [format, k, rowsAsStored] of [
+    ["q8_0", 96, "q8_0"],
+    ["q6_k", 512, "q6_k"],
+    ["f16", 80, "f16_rows"],
+    ["bf16", 80, "bf16_rows"],
   ] as const) {
-    test(`${isa}: a head on ${format} rows gives the bits of its f16 copy`, () => {
+    test(`${isa}: a head on ${format} rows gives the bits of its packed copy`, () => {
       const pool = pools.get(isa)!;
       const random = generator(41);
       const n = 1616;
+      const copy = format === "bf16" ? "bf16" : "f16";
       const quantizer = new Registry(standard).quantizer(format)!;
       const { bytes } = quantizer.encode!(normals(n * k, random, 0.05), [n, k]);
       const weights = quantizer.decode({ bytes }, [n, k]);
       const x = hidden(weights, k, 37, 1, random);
       for (const rows of [1, 5, 37]) {
         const shape = { n, k, rows, weights, x: x.slice(0, rows * k), multiplier: 0.7 };
-        const full = runLinear(native, pool, native.find("linear", "f16")!, shape);
-        const entry = native.find("head_linear", format)!;
+        const full = runLinear(native, pool, native.find("linear", copy)!, shape);
+        const entry = native.find("head_linear", rowsAsStored)!;
         expect(bits(runLinear(native, pool, entry, shape, bytes))).toEqual(bits(full));
-        using head = new Head(native, pool, format, weights, k, bytes);
+        using head = new Head(native, pool, rowsAsStored, weights, k, bytes);
         const found = head.top(shape.x, 20, 0.7);
         const wanted = topOf(full, n, 20);
         expect([...found.ids]).toEqual([...wanted.ids]);
