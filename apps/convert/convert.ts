@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { type Registry, WrinkleFreeError } from "../../core/index.ts";
 import { GgufWriter } from "../../plugins/standard.ts";
 import { proveForward } from "./forward.ts";
+import { lockOutput } from "./lock.ts";
 import type { ConvertOptions, ConvertReport } from "./options.ts";
 import { createRunner, type JobRunner, type Phase } from "./pool.ts";
 import { openSource, type Prepared, type PrepareOptions, prepare } from "./prepare.ts";
@@ -35,7 +36,8 @@ export async function convert(options: ConvertOptions, registry: Registry): Prom
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
     return { ...report, bytes, ternaryWeights: 0, verifiedWeights: 0, seconds: 0 };
   }
-  const note = openNote(options, prepared);
+  using _lock = lockOutput(options.output);
+  const note = openNote(options, [prepared.tensors, prepared.metadata]);
   const writer = new GgufWriter(options.output, prepared.metadata, tensors, {
     types: (prepared.model.file as { metadataTypes?: ReadonlyMap<string, number> }).metadataTypes,
     done: note.done,
@@ -93,7 +95,8 @@ async function convertToCheckpoint(
   const { writeCheckpoint } = await import("./checkpoint/output.ts");
   using model = await openSource(options, registry);
   refuseWarmup(model, options);
-  return await writeCheckpoint(options, registry, model);
+  using _lock = options.dryRun ? undefined : lockOutput(options.output);
+  return await writeCheckpoint(options, registry, model, (header) => openNote(options, header));
 }
 
 function checkOutput(options: ConvertOptions): void {
@@ -114,12 +117,12 @@ function checkOutput(options: ConvertOptions): void {
   }
 }
 
-function openNote(options: ConvertOptions, prepared: Prepared): ResumeNote {
+function openNote(options: ConvertOptions, header: unknown): ResumeNote {
   const { source } = options;
   const isFolder = statSync(source).isDirectory();
   const files = isFolder ? readdirSync(source).map((name) => join(source, name)) : [source];
   const plain = files.filter((path) => statSync(path).isFile()).sort();
-  const fingerprint = fingerprintOf(plain, [prepared.tensors, prepared.metadata]);
+  const fingerprint = fingerprintOf(plain, header);
   return ResumeNote.open(`${options.output}.part`, fingerprint, options.resume ?? false);
 }
 

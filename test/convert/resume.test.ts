@@ -84,6 +84,67 @@ describe("resume", () => {
   });
 });
 
+describe("packed checkpoints", () => {
+  const packed = { source, quantize: "hf-packed" };
+  const weights = (path: string): Buffer => readFileSync(join(path, "model.safetensors"));
+
+  test("go on where they stopped, without proof where none is wanted", async () => {
+    const whole = join(folder, "whole");
+    const { verifiedWeights } = await convert({ ...packed, output: whole }, registry);
+    expect(verifiedWeights).toBe(3145728);
+    const output = join(folder, "packed");
+    const abort = new AbortController();
+    let seen = 0;
+    const progress = (): void => {
+      if (++seen === 20) abort.abort();
+    };
+    const { signal } = abort;
+    const run = convert({ ...packed, output, progress, signal }, registry);
+    expect(await run.catch((error) => error)).toMatchObject({ code: "cancelled" });
+    expect(existsSync(output)).toBe(false);
+    // What is resumed is not written again: damage in it stays.
+    const part = join(`${output}.part`, "model.safetensors");
+    const bytes = readFileSync(part);
+    bytes.fill(0x55, 1_000_000, 1_000_001);
+    writeFileSync(part, bytes);
+    const again = { ...packed, output, resume: true, verify: false };
+    expect((await convert(again, registry)).verifiedWeights).toBe(0);
+    const got = weights(output);
+    expect(got[1_000_000]).toBe(0x55);
+    const wanted = weights(whole);
+    got[1_000_000] = wanted[1_000_000]!;
+    expect(Buffer.compare(got, wanted)).toBe(0);
+    expect(existsSync(`${output}.part.json`)).toBe(false);
+  });
+});
+
+describe("two conversions", () => {
+  for (const quantize of ["i2_s", "hf-packed"]) {
+    test(`of one output as ${quantize}: one is refused`, async () => {
+      const output = join(folder, `twice-${quantize}${quantize === "i2_s" ? ".gguf" : ""}`);
+      const runs = [0, 1].map(() => convert({ source, output, quantize }, registry));
+      const ends = await Promise.allSettled(runs);
+      const [refused, ...more] = ends.flatMap((end) =>
+        end.status === "rejected" ? [end.reason] : [],
+      );
+      expect(more).toEqual([]);
+      expect(refused).toMatchObject({ code: "usage" });
+      expect(refused.message).toContain(`is being written by process ${process.pid}`);
+      expect(existsSync(output)).toBe(true);
+      expect(existsSync(`${output}.lock`)).toBe(false);
+    });
+  }
+
+  test("a process that is no more holds nothing", async () => {
+    const output = join(folder, "stale.gguf");
+    const child = Bun.spawn([process.execPath, "-e", ""]);
+    await child.exited;
+    writeFileSync(`${output}.lock`, String(child.pid));
+    await convert({ source, output, name: "hf-packed" }, registry);
+    expect(sameAsReference(output)).toBe(true);
+  });
+});
+
 test("worker threads write and prove the same file", async () => {
   const output = join(folder, "threads.gguf");
   const options = { source, output };

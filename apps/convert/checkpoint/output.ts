@@ -6,6 +6,7 @@ import { type Model, type ModelTensor, openModel } from "../../../core/model.ts"
 import { writeFailure } from "../../../plugins/standard.ts";
 import type { ConvertOptions, ConvertReport } from "../options.ts";
 import { regroup } from "../regroup.ts";
+import type { ResumeNote } from "../resume.ts";
 import { Source } from "../source.ts";
 import { checkpointConfig, companionFiles, hasCheckpointForm } from "./config.ts";
 import { checkpointName } from "./names.ts";
@@ -28,6 +29,7 @@ export async function writeCheckpoint(
   options: ConvertOptions,
   registry: Registry,
   model: Model,
+  openNote: (header: unknown) => ResumeNote,
 ): Promise<ConvertReport> {
   const started = performance.now();
   if (existsSync(options.output)) {
@@ -58,26 +60,74 @@ export async function writeCheckpoint(
   };
   if (options.dryRun) return { ...report, ternaryWeights: 0, verifiedWeights: 0, seconds: 0 };
   const temporary = `${options.output}.part`;
-  rmSync(temporary, { recursive: true, force: true });
+  const note = openNote(entries);
+  if (note.done.size === 0) rmSync(temporary, { recursive: true, force: true });
   try {
     mkdirSync(temporary, { recursive: true });
-    const writer = new SafetensorsWriter(join(temporary, "model.safetensors"), entries);
-    let bytes = 0;
-    for (const tensor of tensors) {
-      bytes += writeTensor(writer, tensor, source, registry);
-      options.progress?.({ phase: "write", tensor: tensor.name, bytes, totalBytes });
-    }
-    writer.finish();
+    await writeTensors(options, registry, source, {
+      temporary,
+      entries,
+      tensors,
+      note,
+      totalBytes,
+    });
     writeJson(temporary, "config.json", checkpointConfig(model));
     for (const [name, content] of companionFiles(model)) writeJson(temporary, name, content);
-    const verified = await verify(temporary, tensors, source, registry);
+    const prove = options.verify !== false;
+    const verifiedWeights = prove ? await verify(temporary, tensors, source, registry) : 0;
     renameSync(temporary, options.output);
+    note.remove();
     const seconds = (performance.now() - started) / 1000;
-    return { ...report, ternaryWeights: verified, verifiedWeights: verified, seconds };
+    return { ...report, ternaryWeights: countTernary(tensors), verifiedWeights, seconds };
   } catch (error) {
+    if (error instanceof WrinkleFreeError && error.code === "cancelled") {
+      note.save();
+      throw error;
+    }
+    note.remove();
     rmSync(temporary, { recursive: true, force: true });
     throw isWriting(error) ? writeFailure(options.output, totalBytes, error) : error;
   }
+}
+
+interface Writing {
+  readonly temporary: string;
+  readonly entries: readonly PlannedEntry[];
+  readonly tensors: readonly ModelTensor[];
+  readonly note: ResumeNote;
+  readonly totalBytes: number;
+}
+
+/** Writes the tensors that the note does not call whole. Throws `cancelled` on the signal. */
+async function writeTensors(
+  { progress, signal }: ConvertOptions,
+  registry: Registry,
+  source: Source,
+  { temporary, entries, tensors, note, totalBytes }: Writing,
+): Promise<void> {
+  const path = join(temporary, "model.safetensors");
+  const writer = new SafetensorsWriter(path, entries, note.done.size > 0);
+  try {
+    for (const tensor of tensors) {
+      if (note.done.has(tensor.name)) {
+        for (const entry of entriesOf(tensor, registry)) writer.skip(entry.byteLength);
+      } else writeTensor(writer, tensor, source, registry);
+      note.add(tensor.name);
+      progress?.({ phase: "write", tensor: tensor.name, bytes: writer.bytes, totalBytes });
+      // Lets the signal in.
+      await Bun.sleep(0);
+      if (signal?.aborted)
+        throw new WrinkleFreeError("cancelled", "the conversion was interrupted");
+    }
+  } finally {
+    writer.finish();
+  }
+}
+
+function countTernary(tensors: readonly ModelTensor[]): number {
+  return tensors
+    .filter(({ ternary }) => ternary)
+    .reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
 }
 
 /** Whether the system, not we, refused: reading goes through mapped files, which throw our errors. */
@@ -131,21 +181,16 @@ function writeTensor(
   tensor: ModelTensor,
   source: Source,
   registry: Registry,
-): number {
+): void {
   const { count, shape } = matrices(tensor);
   const size = shape.reduce((a, b) => a * b, 1);
-  let bytes = 0;
-  const append = (piece: Uint8Array): void => {
-    writer.append(piece);
-    bytes += piece.byteLength;
-  };
   if (!tensor.ternary) {
     const values = source.floats(tensor);
     const quantizer = registry.quantizer(floatFormat(tensor));
     for (let i = 0; i < count; i++) {
-      append(quantizer.encode(values.subarray(i * size, (i + 1) * size), shape).bytes);
+      writer.append(quantizer.encode(values.subarray(i * size, (i + 1) * size), shape).bytes);
     }
-    return bytes;
+    return;
   }
   const weights = source.trits(tensor);
   const scales = regroup(weights, size, "hf-packed");
@@ -153,10 +198,9 @@ function writeTensor(
   for (let i = 0; i < count; i++) {
     const trits = weights.trits.subarray(i * size, (i + 1) * size);
     const scale = scales.slice(i, i + 1);
-    append(pack?.({ trits, scales: scale }, shape).bytes ?? new Uint8Array(0));
-    append(new Uint8Array(scale.buffer));
+    writer.append(pack?.({ trits, scales: scale }, shape).bytes ?? new Uint8Array(0));
+    writer.append(new Uint8Array(scale.buffer));
   }
-  return bytes;
 }
 
 /** Re-opens the folder and compares every ternary weight and scale. */

@@ -12,9 +12,11 @@ export interface PlannedEntry {
 /** Takes the tensors' bytes in the order of the plan. */
 export class SafetensorsWriter {
   readonly #handle: number;
+  readonly #start: number;
   #position: number;
 
-  constructor(path: string, entries: readonly PlannedEntry[]) {
+  /** `resumed`: the file is there, with this header, from an earlier run. */
+  constructor(path: string, entries: readonly PlannedEntry[], resumed = false) {
     const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
     let offset = 0;
     for (const { name, dtype, shape, byteLength } of entries) {
@@ -26,9 +28,20 @@ export class SafetensorsWriter {
     const bytes = Buffer.from(text.padEnd(Math.ceil(Buffer.byteLength(text) / 8) * 8));
     const length = Buffer.alloc(8);
     length.writeBigUInt64LE(BigInt(bytes.byteLength));
-    this.#handle = openSync(path, "w");
+    this.#handle = openSync(path, resumed ? "r+" : "w");
     writeAll(this.#handle, Buffer.concat([length, bytes]), 0);
-    this.#position = 8 + bytes.byteLength;
+    this.#start = 8 + bytes.byteLength;
+    this.#position = this.#start;
+  }
+
+  /** Bytes of tensors so far. */
+  get bytes(): number {
+    return this.#position - this.#start;
+  }
+
+  /** Leaves what an earlier run wrote. */
+  skip(byteLength: number): void {
+    this.#position += byteLength;
   }
 
   append(bytes: Uint8Array): void {
