@@ -1,7 +1,8 @@
 // Runs `convert` from the command line: paths, progress, report.
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { resolvePlugins, WrinkleFreeError } from "../../core/index.ts";
+import { writeFailure } from "../../plugins/standard.ts";
 import { parseName } from "../manage/name.ts";
 import { createRegistry } from "../plugins.ts";
 import { convert } from "./convert.ts";
@@ -86,6 +87,7 @@ export async function runConvert(source: string | undefined, flags: RunOptions):
       registry,
     );
     meter?.clear();
+    recordChecksum(report);
     process.stdout.write(flags.json ? `${JSON.stringify(report)}\n` : describe(report, flags));
   } finally {
     process.off("SIGINT", interrupt);
@@ -108,6 +110,17 @@ async function fetchFromHub(flags: RunOptions, meter: Meter | undefined): Promis
 function defaultOutput(source: string, format: string): string {
   const stem = basename(resolve(source)).replace(/\.(gguf|safetensors|pt|pth|bin)$/, "");
   return format === "hf-packed" ? `${stem}-packed` : `${stem}-${format}.gguf`;
+}
+
+/** `<output>.sha256`, as `sha256sum -c` reads it. */
+function recordChecksum({ output, sha256 }: ConvertReport): void {
+  const path = `${output}.sha256`;
+  if (sha256 === undefined) return;
+  try {
+    writeFileSync(path, `${sha256}  ${basename(output)}\n`);
+  } catch (cause) {
+    throw writeFailure(path, 1, cause);
+  }
 }
 
 function describe(report: ConvertReport, flags: RunOptions): string {

@@ -1,6 +1,6 @@
 // The last proof of a conversion: logits of 32 tokens on source and output.
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { convert } from "../../apps/convert/convert.ts";
@@ -51,6 +51,11 @@ test("the command proves and prints by default; --dry-run writes nothing", async
   expect(out).toMatch(
     /3145728 ternary weights equal the source's\nlogits of 32 tokens: .*\nsha256 /,
   );
+  // The checksum lies beside the output, as sha256sum wants it.
+  const [digest = "", name] = readFileSync(join(folder, "model.gguf.sha256"), "utf8").split(/\s+/);
+  const bytes = readFileSync(join(folder, "model.gguf"));
+  expect(digest).toBe(new Bun.CryptoHasher("sha256").update(bytes).digest("hex"));
+  expect(name).toBe("model.gguf");
   const quick = await run([...command, "--no-verify"], folder);
   expect(quick.out).not.toContain("logits");
 });
