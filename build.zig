@@ -41,6 +41,7 @@ pub fn build(b: *std.Build) void {
     addHeader(b);
     addTests(b, optimize);
     addNeon(b, optimize);
+    addInterleave(b, target, optimize);
 }
 
 /// The module kernels-zig/<isa>.zig (or `root`) compiled for an ISA.
@@ -119,6 +120,26 @@ fn addNeon(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
         const program = b.addExecutable(.{
             .name = b.fmt("replay-{s}", .{isa.name}),
             .root_module = module(b, isa, .linux, "kernels-zig/replay.zig", optimize),
+        });
+        step.dependOn(&b.addInstallArtifact(program, .{}).step);
+    }
+}
+
+/// `zig build interleave` makes zig-out/bin/interleave-<isa>, which time look-ups beside products.
+fn addInterleave(
+    b: *std.Build,
+    target: std.Build.ResolvedTarget,
+    optimize: std.builtin.OptimizeMode,
+) void {
+    const step = b.step("interleave", "Build the programs that time look-ups beside products");
+    for (isas) |isa| {
+        if (target.result.cpu.arch != .x86_64 or isa.arch != .x86_64) continue;
+        if (std.mem.eql(u8, isa.name, "generic")) continue;
+        const root = module(b, isa, .linux, "bench/kernels/interleave.zig", optimize);
+        root.addImport("dot", module(b, isa, .linux, "kernels-zig/linear/dot.zig", optimize));
+        const program = b.addExecutable(.{
+            .name = b.fmt("interleave-{s}", .{isa.name}),
+            .root_module = root,
         });
         step.dependOn(&b.addInstallArtifact(program, .{}).step);
     }

@@ -160,13 +160,12 @@ fn add(comptime blocks: u32, scratch: *Scratch, tile: usize, rows: u32) void {
     for (0..rows) |r| {
         var sum = sums[r];
         inline for (0..blocks) |c| {
-            var word: u64 = @bitCast(scratch.codes[c][r]);
             inline for (0..segments) |j| {
-                const offset: u64 = @as(u16, @truncate(word));
+                // A load each: less work than taking a word of four apart.
+                const offset: u64 = scratch.codes[c][r][j];
                 const base = (c * segments + j) * entries * @sizeOf(Tokens);
                 const entry: *const Tokens = @ptrCast(@alignCast(tables + base + offset));
                 sum +%= entry.*;
-                word >>= 16;
             }
         }
         sums[r] = sum;
