@@ -1,16 +1,20 @@
-// Greedy tokens of node-llama-cpp: node llama-greedy.mjs FOLDER MODEL STEPS < [[token ids]...] > [[token ids]...]
+// Greedy tokens of node-llama-cpp: node llama-greedy.mjs FOLDER MODEL STEPS [FLASH] < [[token ids]...] > [[token ids]...]
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [folder, modelPath, steps] = process.argv.slice(2);
+const [folder, modelPath, steps, flash] = process.argv.slice(2);
 const { resolve } = createRequire(join(folder, "package.json"));
 const { getLlama, LlamaLogLevel } = await import(pathToFileURL(resolve("node-llama-cpp")));
 const quiet = { progressLogs: false, logLevel: LlamaLogLevel.error };
 const llama = await getLlama({ gpu: false, build: "never", maxThreads: 2, ...quiet });
 const model = await llama.loadModel({ modelPath, gpuLayers: 0 });
-const context = await model.createContext({ contextSize: 512, sequences: 1 });
+const context = await model.createContext({
+  contextSize: 512,
+  sequences: 1,
+  ...(flash && { flashAttention: flash === "on" }),
+});
 const sequence = context.getSequence();
 const answers = [];
 for (const ids of JSON.parse(readFileSync(0, "utf8"))) {
