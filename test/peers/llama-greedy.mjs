@@ -1,4 +1,4 @@
-// Greedy tokens of node-llama-cpp: node llama-greedy.mjs FOLDER MODEL STEPS [FLASH] < [[token ids]...] > [[token ids]...]
+// Greedy tokens of node-llama-cpp: node llama-greedy.mjs FOLDER MODEL STEPS [FLASH] < [[ids]...] > [[ids]...]
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
