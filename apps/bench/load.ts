@@ -3,10 +3,9 @@
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { cpus } from "node:os";
 import { defaultSamplingOptions, openModel, type Registry } from "../../core/index.ts";
-import { KvType, pagePositions } from "../../core/native/abi.ts";
-import { kvLayerBytes } from "../../core/native/kv.ts";
 import { findModelFile } from "../manage/find.ts";
 import { loadModel } from "../server/load.ts";
+import { cacheBytes } from "./cache-bytes.ts";
 import { median } from "./measure.ts";
 import { syntheticPath } from "./model-file.ts";
 import type { BenchOptions } from "./options.ts";
@@ -40,7 +39,7 @@ export async function runLoad(options: BenchOptions, registry: Registry): Promis
     ? await findModelFile(options.model, options.plugin)
     : syntheticPath(options.shape, registry);
   const fileBytes = warm(path);
-  const needed = fileBytes + (await cacheBytes(path, options, registry));
+  const needed = fileBytes + (await contextBytes(path, options, registry));
   Bun.gc(true);
   const before = resident();
   const runs: Times[] = [];
@@ -114,14 +113,9 @@ async function loadOnce(path: string, options: BenchOptions, registry: Registry)
 }
 
 /** Bytes of cached keys and values of one whole context. */
-async function cacheBytes(path: string, options: BenchOptions, registry: Registry) {
+async function contextBytes(path: string, options: BenchOptions, registry: Registry) {
   using model = await openModel(path, registry);
-  const { layers, kvHeads, headDim } = model.hyperparameters;
-  const [k, v] = [options.cacheTypeK, options.cacheTypeV].map((type) =>
-    type === "q8_0" ? KvType.i8 : KvType.f16,
-  ) as [number, number];
-  const pages = Math.ceil((options.ctxSize ?? defaultContext) / pagePositions);
-  return pages * layers * kvLayerBytes(kvHeads, headDim, k, v);
+  return cacheBytes(model, options, options.ctxSize ?? defaultContext);
 }
 
 /** Reads a file once, so that it lies in the page cache. Returns its bytes; a folder's own only. */

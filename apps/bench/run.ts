@@ -9,10 +9,9 @@ import {
   type Runtime,
   resolvePlugins,
 } from "../../core/index.ts";
-import { KvType, pagePositions } from "../../core/native/abi.ts";
-import { kvLayerBytes } from "../../core/native/kv.ts";
 import { findModelFile } from "../manage/find.ts";
 import { createRegistry } from "../plugins.ts";
+import { cacheBytes } from "./cache-bytes.ts";
 import { compare, comparisonTable, readReport } from "./compare.ts";
 import { Machine } from "./machine.ts";
 import { contextOf, type Measurement, measure, median, type Plan } from "./measure.ts";
@@ -148,7 +147,7 @@ async function open(options: BenchOptions, registry: Registry): Promise<Runtime>
     mapped: options.mmap,
     expertsResident: options.expertsResident,
     maxSequences: Math.max(1, ...options.batch),
-    kvMemory: cacheBytes(options, model, contextLength),
+    kvMemory: largestCache(options, model, contextLength),
     cacheTypeK: options.cacheTypeK,
     cacheTypeV: options.cacheTypeV,
   };
@@ -156,13 +155,7 @@ async function open(options: BenchOptions, registry: Registry): Promise<Runtime>
 }
 
 /** Bytes of KV pages for the largest point: one whole context, or a batch at the first depth. */
-function cacheBytes(options: BenchOptions, model: Model, contextLength: number): number {
-  const { layers, kvHeads, headDim } = model.hyperparameters;
-  const [k, v] = [options.cacheTypeK, options.cacheTypeV].map((type) =>
-    type === "q8_0" ? KvType.i8 : KvType.f16,
-  ) as [number, number];
-  const pages = (positions: number): number => Math.ceil(positions / pagePositions);
-  const together = Math.max(...options.batch) * pages((options.depth[0] ?? 0) + options.steps);
-  const pageBytes = layers * kvLayerBytes(kvHeads, headDim, k, v);
-  return Math.max(pages(contextLength), together) * pageBytes;
+function largestCache(options: BenchOptions, model: Model, contextLength: number): number {
+  const one = cacheBytes(model, options, (options.depth[0] ?? 0) + options.steps);
+  return Math.max(cacheBytes(model, options, contextLength), Math.max(...options.batch) * one);
 }
