@@ -251,11 +251,11 @@ export function createRuntime(
     pool,
     limits,
     mode: options.head ?? "auto",
-    later: options.headLater,
     router: (name) => registry.router(name),
   });
   model.architecture.record(recorder);
   const tape = new Tape(recorder, host, pool, limits, pagePositions);
+  if (!options.headLater) while (tape.prepare());
   const layout = kernels.ternaryLayout(options.layout).format;
   const info = describeModel(model, { contextLength, threads, isa, layout, bytes: total });
   if (host.lostBytes > lostBefore) throw cutOff(model.path);

@@ -36,8 +36,6 @@ export interface ScreenedHead {
   readonly first: number;
   /** Makes a part of the plane; true while there is more to do. The head runs once it is whole. */
   readonly prepare: () => boolean;
-  /** Whether the plane is still to be made. */
-  readonly later: boolean;
 }
 
 /** Calls of `prepare` that make a plane which is made beside the first steps: tens of milliseconds each. */
@@ -53,13 +51,11 @@ export interface HeadContext {
   readonly pool: Pool;
   readonly maxLogitRows: number;
   readonly mode: HeadMode;
-  /** Leaves it to the caller when the plane is made; default: here. */
-  readonly later?: boolean;
 }
 
 /**
  * Records the five ops of the screened head (see abi.args.Head) on the input of the full one, and
- * makes its plane, unless that is left for later; undefined where it does not pay or no library has it.
+ * leaves it to the caller when its plane is made; undefined where it does not pay or no library has it.
  */
 export function recordScreen(
   context: HeadContext,
@@ -79,8 +75,6 @@ export function recordScreen(
   const plane = weights.allocate(host.packedBytes(columns, packed.n, packed.k));
   const shape = { weight: packed.address, plane, n: packed.n, k: packed.k };
   const prepare = planeMaker(context, columns, pack, shape, packed.bytes);
-  const later = context.later ?? false;
-  if (!later) while (prepare());
   const rows = context.maxLogitRows;
   const [ids, values] = [tape.buffer(screenLimit * 4, rows), tape.buffer(screenLimit * 4, rows)];
   const work = tape.buffer(host.packedBytes(screen, packed.n, packed.k), rows);
@@ -105,7 +99,7 @@ export function recordScreen(
     op.reads.add(x.ref.buffer).add(work);
     op.writes.add(work).add(ids).add(values);
   });
-  return { ids, values, first, prepare, later };
+  return { ids, values, first, prepare };
 }
 
 type PlaneShape = Readonly<Record<"weight" | "plane" | "n" | "k", number>>;

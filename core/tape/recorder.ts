@@ -43,8 +43,6 @@ export interface RecorderParts {
   readonly pool: Pool;
   readonly limits: TapeLimits;
   readonly mode: HeadMode;
-  /** Leaves it to `Tape.prepare` when the screened head's plane is made. */
-  readonly later?: boolean;
   router(name: string): Router;
 }
 

@@ -57,7 +57,7 @@ export class Tape {
   /** Runs of native ops, each followed by work that TypeScript does: with the full head, and screened. */
   readonly #full: readonly Segment[];
   readonly #screen: Screen | undefined;
-  #prepared: boolean;
+  #prepared = false;
   #top = 0;
   readonly #arena: number;
   readonly #expertCounters: TapeRecorder["expertCounters"];
@@ -99,7 +99,6 @@ export class Tape {
     this.#expertCounters = recorder.expertCounters;
     const { headStart, screen } = recorder;
     const end = recorder.ops.length;
-    this.#prepared = recorder.screen?.later !== true;
     const body = segmentsOf(recorder.ops.slice(0, headStart));
     this.#full = [...body, { first: headStart, count: (screen?.first ?? end) - headStart }];
     this.#screen = screen && {
