@@ -1,6 +1,6 @@
 // Embeddings of texts: prompts to pooled hidden states, cut and scaled as the dialects ask.
 import type { Pooling } from "../../core/index.ts";
-import { badField, HttpError } from "./errors.ts";
+import { badField, contextExceeded } from "./errors.ts";
 import type { ServedModel } from "./model.ts";
 import { readPrompts } from "./prompts.ts";
 import type { ServerState } from "./state.ts";
@@ -33,15 +33,7 @@ export async function readInputs(
   const size = model.client.info.contextLength;
   for (const { length } of inputs) {
     if (length <= size) continue;
-    const message = `request (${length} tokens) exceeds the available context size (${size} tokens)`;
-    throw new HttpError(
-      "exceed_context_size_error",
-      `${message}, try increasing it: the input is too large`,
-      {
-        param: options.param,
-        extra: { n_prompt_tokens: length, n_ctx: size },
-      },
-    );
+    throw contextExceeded(options.param, length, size, { note: ": the input is too large" });
   }
   return inputs;
 }

@@ -91,6 +91,21 @@ export function badField(param: string, message: string): HttpError {
   return new HttpError("invalid_request_error", message, { param });
 }
 
+/** The 400 of a prompt that does not fit the context; `count` says how many tokens it has. */
+export function contextExceeded(
+  param: string,
+  tokens: number,
+  context: number,
+  { count = `${tokens}`, note = "" } = {},
+): HttpError {
+  return new HttpError(
+    "exceed_context_size_error",
+    `request (${count} tokens) exceeds the available context size (${context} tokens), ` +
+      `try increasing it${note}`,
+    { param, extra: { n_prompt_tokens: tokens, n_ctx: context } },
+  );
+}
+
 /** Any thrown value as an HttpError; what the project did not raise on purpose is a 500 without details. */
 export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;

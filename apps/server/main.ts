@@ -161,11 +161,11 @@ function stopOnSignal(
   { drainDelay, drainTimeout }: ServeFlags,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    const stop = (code: number, ...ms: [] | [drain: number, notice: number]): void => {
+    const stop = (code: number, drainMs = 0, noticeMs = 0): void => {
       process.once("SIGINT", () => process.exit(130));
       process.once("SIGTERM", () => process.exit(143));
       process.exitCode = code;
-      running.stop(...ms).then(resolve, reject);
+      running.stop(drainMs, noticeMs).then(resolve, reject);
     };
     process.once("SIGINT", () => stop(130));
     process.once("SIGTERM", () => stop(0, drainTimeout * 1000, drainDelay * 1000));

@@ -1,7 +1,7 @@
 // The forms a prompt may have: text, token ids, a mix of both, and lists of those.
 import { Type } from "@sinclair/typebox";
 import type { EncodeOptions, Tokenizer } from "../../core/index.ts";
-import { badField, HttpError } from "./errors.ts";
+import { badField, contextExceeded } from "./errors.ts";
 import type { ServedModel } from "./model.ts";
 
 /** Any of the forms; `readPrompts` checks the rest. */
@@ -127,10 +127,5 @@ function checkLength({ client }: ServedModel, text: string, param: string): void
   const { contextLength } = client.info;
   if (text.length <= contextLength * mostCharacters) return;
   const least = Math.ceil(text.length / mostCharacters);
-  throw new HttpError(
-    "exceed_context_size_error",
-    `request (at least ${least} tokens) exceeds the available context size ` +
-      `(${contextLength} tokens), try increasing it`,
-    { param, extra: { n_prompt_tokens: least, n_ctx: contextLength } },
-  );
+  throw contextExceeded(param, least, contextLength, { count: `at least ${least}` });
 }

@@ -95,11 +95,12 @@ export const modelRoutes: RouteFactory = (): Route[] => [
   }),
 ];
 
-/** Throws 503 while a lost engine is started again. */
+/** Throws 503 once the server is about to end. */
 function checkStaying({ activity }: ServerState): void {
   if (activity.leaving) throw shuttingDown();
 }
 
+/** Throws 503 while a lost engine is started again. */
 function checkAvailable({ client }: ServedModel): void {
   if (client.available) return;
   throw new HttpError("unavailable_error", "The engine is starting again", {
