@@ -4,6 +4,7 @@ const abi = @import("../abi.zig");
 const dot = @import("../linear/dot.zig");
 const planes = @import("plane.zig");
 const simd = @import("../simd.zig");
+const stream = @import("../stream.zig");
 
 const Head = abi.args.Head;
 const Plane = planes.Plane;
@@ -30,7 +31,6 @@ const tile_rows = switch (dot.kind) {
 };
 /// Codes that a unit reads at least, where there are enough.
 const unit_bytes = 64 << 10;
-const prefetch_bytes = 8 << 10;
 
 /// What a logit row keeps between the ops.
 pub const Work = struct {
@@ -276,7 +276,7 @@ fn products(
         var accs: [rows]dot.Acc = @splat(dot.zero());
         while (at < stop) : (at += 1) {
             const block = codes + at * planes.block_bytes;
-            @prefetch(block + prefetch_bytes, .{ .locality = 2 });
+            stream.ahead(block);
             const both: dot.Codes = block[0..planes.block_bytes].*;
             const mask: dot.Codes = @splat(0x0f);
             const words: @Vector(16, u32) = @bitCast(both);

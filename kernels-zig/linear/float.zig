@@ -6,6 +6,7 @@ const builtin = @import("builtin");
 const abi = @import("../abi.zig");
 const epilogue = @import("epilogue.zig");
 const simd = @import("../simd.zig");
+const stream = @import("../stream.zig");
 
 const Linear = abi.args.Linear;
 const F = epilogue.F;
@@ -18,8 +19,6 @@ const tile_rows = if (builtin.cpu.arch == .x86_64 and
     std.Target.x86.featureSetHas(builtin.cpu.features, .avx512f)) 4 else 1;
 /// Rows of x in a unit.
 const chunk = 32;
-/// How far ahead weights are asked for.
-const prefetch_bytes = 8 << 10;
 /// Weights that a unit reads at least, where there are enough.
 const unit_bytes = 64 << 10;
 
@@ -243,7 +242,7 @@ pub fn Float(comptime element: Element) type {
         ) void {
             inline for (0..run_rows * lanes * @sizeOf(Stored) / 64) |line| {
                 const at: [*]const u8 = @ptrCast(w);
-                @prefetch(at + prefetch_bytes + line * 64, .{ .locality = 2 });
+                stream.ahead(at + line * 64);
             }
             inline for (0..run_rows) |i| {
                 const weights = decode(w[i * lanes ..][0..lanes]);

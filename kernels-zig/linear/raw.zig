@@ -3,6 +3,7 @@
 //! p + 32, p + 64, p + 96 in bits 7-6, 5-4, 3-2, 1-0. A row is one stream of bytes.
 const abi = @import("../abi.zig");
 const dot = @import("dot.zig");
+const stream = @import("../stream.zig");
 const ternary = @import("ternary.zig");
 
 const Linear = abi.args.Linear;
@@ -161,7 +162,7 @@ fn products(
         var accs: [rows][split]Acc = @splat(@splat(zero()));
         while (at < stop) : (at += 1) {
             const from = w + at * block_bytes;
-            @prefetch(from + 4096, .{ .locality = 2 });
+            stream.ahead(from);
             const bytes: Bytes = from[0..block_bytes].*;
             inline for (.{ 6, 4, 2, 0 }, 0..) |shift, i| {
                 const codes = (bytes >> @splat(shift)) & @as(Bytes, @splat(3));

@@ -5,6 +5,7 @@ const abi = @import("../abi.zig");
 const epilogue = @import("epilogue.zig");
 const float = @import("float.zig");
 const simd = @import("../simd.zig");
+const stream = @import("../stream.zig");
 
 const Linear = abi.args.Linear;
 const F = simd.Lanes;
@@ -16,7 +17,6 @@ const tile_rows = if (simd.avx512) 8 else 4;
 const chunk = 32;
 /// Blocks of 16 rows of W in a unit.
 const unit_blocks = 2;
-const prefetch_bytes = 4 << 10;
 
 /// 16 columns in 32 bytes: f16 or bf16 as they are.
 fn Plain(comptime brain: bool) type {
@@ -121,7 +121,7 @@ pub fn Stored(comptime Format: type) type {
                 const block = w + b * Format.size;
                 const whole = Format.scale(block);
                 inline for (0..(Format.size + 63) / 64) |line| {
-                    @prefetch(block + prefetch_bytes + line * 64, .{ .locality = 2 });
+                    stream.ahead(block + line * 64);
                 }
                 inline for (0..groups) |g| {
                     const weights = Format.group(block, whole, g);

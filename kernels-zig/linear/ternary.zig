@@ -6,6 +6,7 @@ const epilogue = @import("epilogue.zig");
 const grouped = @import("grouped.zig");
 const packBlock = @import("pack.zig").packBlock;
 const panel = @import("panel.zig");
+const stream = @import("../stream.zig");
 const table = @import("table.zig");
 
 const Linear = abi.args.Linear;
@@ -21,9 +22,6 @@ const direct_rows = switch (dot.kind) {
 const tile_rows = 4;
 /// Whether more rows are multiplied with two blocks at once.
 const has_pairs = dot.kind == .vnni;
-/// How far ahead weights are asked for. Where the core's own window of instructions is full of
-/// products it sees too few loads ahead to fill the memory's pipeline.
-const prefetch_bytes = 8 << 10;
 /// Weights that a unit of the few-rows path reads at least, where there are enough.
 const unit_bytes = 64 << 10;
 /// Tokens of a unit of the many-rows path.
@@ -279,7 +277,7 @@ pub fn Ternary(comptime layout: type) type {
             var codes: [2][planes]dot.Codes = undefined;
             inline for (0..2) |b| {
                 const at = w[b] + kb * block_bytes;
-                @prefetch(at + prefetch_bytes, .{ .locality = 2 });
+                @prefetch(at + stream.pair, .{ .locality = 2 });
                 codes[b] = layout.decode(at[0..block_bytes].*);
             }
             return codes;
@@ -394,7 +392,7 @@ pub fn Ternary(comptime layout: type) type {
 
         inline fn codesOf(comptime scaled: bool, w: [*]const u8, kb: usize) [planes]dot.Codes {
             const at = w + kb * block_bytes;
-            @prefetch(at + prefetch_bytes, .{ .locality = 2 });
+            stream.ahead(at);
             const bytes: dot.Codes = at[0..block_bytes].*;
             return if (scaled) layout.decodeScaled(bytes) else layout.decode(bytes);
         }

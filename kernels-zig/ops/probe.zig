@@ -77,7 +77,7 @@ fn int8(
             const four = dot.load(@ptrCast(source + 64 + s % 16 * 4));
             inline for (0..accumulators) |i| {
                 // Other codes for each sum where product and sum are two instructions.
-                const codes: dot.Codes = source[if (fused) 0 else i * 64 ..][0..64].*;
+                const codes: dot.Codes = source[if (fused) 0 else i * 64..][0..64].*;
                 accs[i] = dot.step(accs[i], codes, four);
             }
         }
