@@ -58,12 +58,20 @@ pub inline fn store(a: *const abi.args.Linear, value: F, row: u32, column: u32) 
     const add: ?[*]const f32 = if (a.add == 0) null else @ptrFromInt(a.add);
     const from = if (add) |p| p + @as(u64, row) * a.add_stride + column else null;
     if (column + lanes <= columns) {
-        const sum = if (from) |p| value + @as(F, p[0..lanes].*) else value;
-        to[0..lanes].* = sum;
+        simd.store(to, if (from) |p| value + simd.load(p) else value);
         return;
     }
     const values: [lanes]f32 = value;
     for (0..columns - column) |i| to[i] = if (from) |p| values[i] + p[i] else values[i];
+}
+
+/// Asks for what `store` will read and write.
+pub inline fn prefetch(a: *const abi.args.Linear, row: u32, column: u32) void {
+    const out: [*]const f32 = @ptrFromInt(a.out);
+    @prefetch(out + @as(u64, row) * a.out_stride + column, .{ .rw = .write });
+    if (a.add == 0 or a.add == a.out) return;
+    const add: [*]const f32 = @ptrFromInt(a.add);
+    @prefetch(add + @as(u64, row) * a.add_stride + column, .{});
 }
 
 /// 16 floats of a vector [n]; zeros past its end.

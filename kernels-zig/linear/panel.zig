@@ -4,8 +4,9 @@ const dot = @import("dot.zig");
 
 /// Blocks of 16 rows in a panel.
 pub const blocks = 4;
-/// Steps of 4 columns that a panel holds at most: it and its activations stay in L1.
-pub const max_steps: u32 = @min(dot.max_steps, 80);
+/// Steps of 4 columns that a panel holds at most: it and its activations stay in L1, which most
+/// cores with VNNI have 48 KB of.
+pub const max_steps: u32 = if (dot.kind == .vnni) 130 else @min(dot.max_steps, 80);
 pub const step_bytes: u32 = blocks * 64;
 pub const bytes = max_steps * step_bytes;
 
@@ -23,6 +24,12 @@ const tile_tokens = switch (dot.kind) {
     .portable => 1,
 };
 
+/// Tokens of the next tile: tiles of equal height rather than a low one at the end.
+pub fn tileTokens(left: u32) u32 {
+    if (left >= 3 * tile_tokens) return tile_tokens;
+    return (left - 1) / ((left - 1) / tile_tokens + 1) + 1;
+}
+
 /// sums[t] (+)= codes . x[t] for `rows` tokens, over `steps` steps from the panel's `codes` and from x.
 pub fn multiply(
     codes: [*]const u8,
@@ -35,12 +42,7 @@ pub fn multiply(
 ) void {
     var row: u32 = 0;
     while (row < rows) {
-        const left = rows - row;
-        // Tiles of equal height rather than a low one at the end.
-        const count = if (left < 3 * tile_tokens)
-            (left - 1) / ((left - 1) / tile_tokens + 1) + 1
-        else
-            tile_tokens;
+        const count = tileTokens(rows - row);
         const from = x + @as(u64, row) * stride;
         inline for (1..tile_tokens + 1) |tokens| {
             if (count == tokens) {

@@ -45,6 +45,16 @@ pub const Part = struct {
         return base[part.first_row + row];
     }
 
+    /// Asks for the lines that a row's outputs go to.
+    fn prefetch(part: Part, row: u32) void {
+        const gates: u32 = if (part.a.gate != 0) 2 else 1;
+        var block: u32 = 0;
+        while (block < part.blocks) : (block += gates) {
+            const column = (part.first_block + block) * block_rows / gates;
+            epilogue.prefetch(part.a, part.first_row + row, column);
+        }
+    }
+
     /// Writes columns of one block (two with a gate) of one row, given what `value(g)` yields.
     pub inline fn write(part: Part, block: u32, row: u32, values: [2]epilogue.F) void {
         const a = part.a;
@@ -442,27 +452,37 @@ pub fn Ternary(comptime layout: type) type {
             const codes: [*]align(64) u8 = @ptrFromInt(thread.scratch);
             const sums: [*]panel.Sums = @ptrFromInt(thread.scratch + panel.bytes);
             const steps = (part.a.k + 3) / 4;
+            const x = part.activations(0);
+            const stride = part.a.x_stride;
+            // Pieces of equal length rather than a short one at the end.
+            const pieces = (steps - 1) / panel_steps + 1;
+            const most = ((steps - 1) / pieces / planes + 1) * planes;
             var at: u32 = 0;
-            while (at < steps) : (at += panel_steps) {
-                const some = @min(panel_steps, steps - at);
-                unpack(part, at, some, codes);
-                panel.multiply(
-                    codes,
-                    some,
-                    part.activations(0) + at * 4,
-                    part.a.x_stride,
-                    part.rows,
-                    sums,
-                    at != 0,
-                );
+            while (at + most < steps) : (at += most) {
+                unpack(part, at, most, codes);
+                const from = x + at * 4;
+                panel.multiply(codes, most, from, stride, part.rows, sums, at != 0);
             }
+            unpack(part, at, steps - at, codes);
+            // A tile of tokens is finished while its sums are in L1. What it writes would be waited
+            // for, so it is asked for before the products.
+            var row: u32 = 0;
+            while (row < part.rows) {
+                const count = panel.tileTokens(part.rows - row);
+                for (row..row + count) |r| part.prefetch(@intCast(r));
+                const from = x + @as(u64, row) * stride + at * 4;
+                panel.multiply(codes, steps - at, from, stride, count, sums + row, at != 0);
+                for (row..row + count) |r| finishRow(part, @intCast(r), &sums[r]);
+                row += count;
+            }
+        }
+
+        /// Writes a row's columns of all blocks of a panel.
+        fn finishRow(part: Part, row: u32, sums: *const panel.Sums) void {
             const gates: u32 = if (part.a.gate != 0) 2 else 1;
             var block: u32 = 0;
             while (block < part.blocks) : (block += gates) {
-                for (0..part.rows) |r| {
-                    const second = sums[r][if (gates == 2) block + 1 else block];
-                    part.finish(block, @intCast(r), .{ sums[r][block], second });
-                }
+                part.finish(block, row, .{ sums[block], sums[block + gates - 1] });
             }
         }
 
