@@ -17,26 +17,37 @@ import { nodeLlamaCpp } from "../../bench/peers/packages.ts";
 import { openRuntime } from "../../core/engine/runtime.ts";
 import { createTokenizer } from "../../core/index.ts";
 import { argmax, fixture, registry } from "../support/runtime.ts";
+import { vulkanVariables } from "./vulkan.ts";
 
 const asked = process.env.WF_TEST_PEERS !== undefined;
-if (!asked) console.log("peers: left out, they download 500 MB; WF_TEST_PEERS=1 asks for them");
+if (!asked) console.log("peers: left out, they download 600 MB; WF_TEST_PEERS=1 asks for them");
 
 const folder = mkdtempSync(join(tmpdir(), "wrinklefree-peers-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const steps = 24;
 
-/** llama.cpp's greedy continuation of each prompt. */
+interface Way {
+  readonly gpu?: "vulkan";
+  /** Flash attention. */
+  readonly flash?: boolean;
+  /** Tokens of a prompt that are run together. */
+  readonly batch?: number;
+}
+
+/** llama.cpp's greedy continuation of each prompt; null where it has no such device. */
 async function theirs(
   model: string,
   prompts: readonly number[][],
-  flash: "on" | "off" = "on",
-): Promise<number[][]> {
+  way: Way = { flash: true },
+): Promise<number[][] | null> {
   const { folder: packages } = nodeLlamaCpp();
   const script = join(import.meta.dir, "llama-greedy.mjs");
-  const child = Bun.spawn(["node", script, packages, model, String(steps), flash], {
+  const command = ["node", script, packages, model, String(steps), JSON.stringify(way)];
+  const child = Bun.spawn(command, {
     stdin: new Blob([JSON.stringify(prompts)]),
     stderr: "inherit",
+    env: { ...process.env, ...(way.gpu && vulkanVariables()) },
   });
   const text = await new Response(child.stdout).text();
   return JSON.parse(text);
@@ -78,9 +89,10 @@ async function ours(model: string, prompts: readonly number[][]): Promise<Ours> 
 
 /**
  * Tokens that are equal, up to the first that is not: there our two best logits must be closer than
- * `tie`, since llama.cpp brings activations to 8 bits in blocks and we do not.
+ * `tie`, since llama.cpp brings activations to 8 bits in blocks and we do not. 0 allows none.
  */
-function compare(own: Ours, other: readonly number[][], tie: number): string {
+function compare(own: Ours, other: readonly number[][] | null, tie: number): string {
+  if (other === null) throw new Error("the processor is always there");
   let equal = 0;
   let whole = 0;
   for (const [p, expected] of other.entries()) {
@@ -133,32 +145,55 @@ describe.skipIf(!asked)("llama.cpp", () => {
     }, 600_000);
   }
 
-  test("SmolLM2-135M-Instruct, ten questions", async () => {
+  test("SmolLM2-135M-Instruct (Q4_1), ten questions: the same tokens in f32", async () => {
     const path = smollm();
-    const options = { model: path, threads: 2, maxSequences: 1, contextLength: 512 };
-    using runtime = await openRuntime(options, registry);
-    const tokenizer = createTokenizer(runtime.model.tokenizer!);
-    const prompts = questions.map((text) =>
-      tokenizer.encode(`<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`, {
-        parseSpecial: true,
-      }),
-    );
+    const { prompts, say } = await chat(path);
     const own = await ours(path, prompts);
-    console.log(`peers: SmolLM2 says ${JSON.stringify(tokenizer.decode(own.tokens[0]!))}`);
-    // With half precision on both sides nothing rounds activations.
+    console.log(`peers: SmolLM2 says ${JSON.stringify(say(own.tokens[0]!))}`);
+    // Its Vulkan backend multiplies these weights with activations as they are.
+    const found = await theirs(path, prompts, { gpu: "vulkan", flash: false });
+    if (found === null)
+      console.log("peers: no Vulkan device (mesa-vulkan-drivers has one): left out");
+    else console.log(`peers: SmolLM2 Q4_1, llama.cpp in f32: ${compare(own, found, 0)}`);
+    // So does its processor backend with the same weights in half precision, as our kernels hold them.
     const half = join(folder, "smollm2-f16.gguf");
     await convert({ source: path, output: half, quantize: "f16", embedding: "f16" }, registry);
-    const exact = compare(await ours(half, prompts), await theirs(half, prompts), 0);
-    console.log(`peers: SmolLM2 as f16: ${exact}`);
-    const found = await theirs(path, prompts);
-    const rounded = compare(own, found, 0.25);
-    console.log(`peers: SmolLM2 as it is (Q4_1): ${rounded}`);
+    const exact = await theirs(half, prompts);
+    console.log(`peers: SmolLM2 Q4_1 here, f16 there: ${compare(own, exact, 0)}`);
+  }, 600_000);
+
+  test("SmolLM2-135M-Instruct (Q4_1), ten questions: near ties apart in 8 bits", async () => {
+    const path = smollm();
+    const { prompts } = await chat(path);
+    const own = await ours(path, prompts);
     // Rounded to 8 bits in every layer, differences in the last bit grow to the size of that rounding.
-    const plain = await theirs(path, prompts, "off");
-    const same = plain.filter((answer, p) => Bun.deepEquals(answer, found[p])).length;
-    console.log(`peers: llama.cpp without flash attention gives ${same} of its own answers`);
+    const answers: number[][][] = [own.tokens];
+    for (const way of [{ flash: true }, { flash: false }, { flash: false, batch: 1 }]) {
+      const found = await theirs(path, prompts, way);
+      const name = `llama.cpp ${JSON.stringify(way)}`;
+      console.log(`peers: SmolLM2 Q4_1, ${name}: ${compare(own, found, 0.25)}`);
+      const same = answers.slice(1).map((other) => equalAnswers(other, found ?? []));
+      if (same.length > 0) console.log(`peers: equal to its own ways before: ${same.join(", ")}`);
+      answers.push(found ?? []);
+    }
   }, 600_000);
 });
+
+function equalAnswers(one: number[][], other: number[][]): number {
+  return one.filter((answer, p) => Bun.deepEquals(answer, other[p])).length;
+}
+
+async function chat(model: string) {
+  const options = { model, threads: 2, maxSequences: 1, contextLength: 512 };
+  using runtime = await openRuntime(options, registry);
+  const tokenizer = createTokenizer(runtime.model.tokenizer!);
+  const prompts = questions.map((text) =>
+    tokenizer.encode(`<|im_start|>user\n${text}<|im_end|>\n<|im_start|>assistant\n`, {
+      parseSpecial: true,
+    }),
+  );
+  return { prompts, say: (tokens: number[]) => tokenizer.decode(tokens) };
+}
 
 const questions = [
   "What is the capital of France?",
