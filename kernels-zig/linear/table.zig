@@ -1,150 +1,178 @@
 //! Ternary products by table look-up, for many rows of x where the multipliers are the bottleneck.
-//! A byte of layout t2 is a segment: 4 weights of one row. For 16 tokens at once a segment's 81
+//! A byte of layout t2 is a segment: 4 weights of one row. For 32 tokens at once a segment's 81
 //! possible sums are tabled in int16; each row then adds one table entry a segment instead of
-//! multiplying. (The "method of the four Russians".) All integer, all exact: int16 sums are widened
-//! before the sum of a token's |x| in them could pass 32767.
+//! multiplying. (The "method of the four Russians".) All integer, all exact: of sums that could
+//! pass 32767 (by the tokens' sums of |x|) the upper bits are moved to a second int16.
 const std = @import("std");
 const abi = @import("../abi.zig");
 const dot = @import("dot.zig");
 const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
 
-/// Tokens of a table entry.
-pub const tokens = 16;
-/// Tiles of 16 tokens that use the same codes.
-const tiles = 4;
+/// Tokens of a table entry: a cache line.
+pub const tokens = 32;
+/// Tokens whose sums are given out together.
+pub const group = 16;
+/// Tokens from which a group pays.
+pub const least_group = 10;
+/// Tiles of 32 tokens that use the same codes.
+const tiles = 2;
 pub const chunk = tiles * tokens;
 /// Rows of x from which tables pay.
-pub const least_rows = 2 * tokens;
-/// Rows of W in a unit at most: making the tables costs as much as about 81 of them.
-pub const max_blocks = 128;
+pub const least_rows = tokens;
+/// Rows of W in a unit at most, in blocks: making the tables costs as much as about 80 rows.
+pub const max_blocks = 216;
 const max_rows = max_blocks * abi.block_rows;
+/// Columns up to which the upper bits of a sum of products with -128 fit their int16.
+pub const max_columns = 65_000;
 const entries = 81;
-/// Blocks of t2 (16 columns, 4 segments each) in a pass: their tables stay in L1.
+/// Segments of a block of t2, and in a pass: their tables stay in L1.
+const block_segments = 4;
 const pass_blocks = 2;
-const segments = 4;
+const segments = pass_blocks * block_segments;
+/// The size of an entry, as a shift.
+const offset_bits = std.math.log2(@sizeOf(Entry));
 
-const Tokens = @Vector(tokens, i16);
-const Wide = @Vector(tokens, i32);
-const Tables = [pass_blocks * segments][entries]Tokens;
+const Entry = @Vector(tokens, i16);
+const Sizes = @Vector(tokens, u16);
 
 const Scratch = extern struct {
-    tables: Tables align(64),
-    /// Offsets of table entries: bytes, below 81 * 32.
-    codes: [pass_blocks][max_rows][segments]u16 align(64),
-    narrow: [tiles][max_rows]Tokens align(64),
-    wide: [tiles][max_rows]Wide align(64),
+    tables: [segments][entries]Entry align(64),
+    /// Offsets of table entries in bytes, of two segments of a block together.
+    codes: [segments / 2][max_rows][2]u16 align(64),
+    /// A sum is low + 256 high.
+    low: [tiles][max_rows]Entry align(64),
+    high: [tiles][max_rows]Entry align(64),
+    /// Whether `high` is in use.
+    split: [tiles]bool,
 };
 
 comptime {
     std.debug.assert(@sizeOf(Scratch) <= 1 << 20);
+    std.debug.assert(entries * @sizeOf(Entry) <= 1 << 16);
 }
 
 /// Units along n: enough for several threads, but tall.
 pub fn across(blocks: u32, rows: u32) u32 {
     const least = (blocks + max_blocks - 1) / max_blocks;
     const chunks = (rows + chunk - 1) / chunk;
-    const wanted = (8 + chunks - 1) / chunks;
+    const wanted = (4 + chunks - 1) / chunks;
     return @max(least, @min(wanted, blocks / 40));
 }
 
-/// Sums over trits (not codes) for all whole tiles of 16 tokens; `sumsOf` gives them out.
+/// Sums over trits (not codes) for all tokens of the part; `sumsOf` gives them out.
 /// `weights` are the part's first block, blocks of 16 rows `stride` bytes apart.
 pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thread) void {
     const scratch: *Scratch = @ptrFromInt(thread.scratch);
-    const count = part.rows / tokens;
+    const count = (part.rows + tokens - 1) / tokens;
     const rows = part.blocks * abi.block_rows;
     const depth: u32 = @intCast(stride / 64);
-    var used: [tiles]Wide = @splat(@splat(0));
+    var used: [tiles]Sizes = @splat(@splat(0));
     for (0..count) |t| {
-        @memset(scratch.narrow[t][0..rows], @as(Tokens, @splat(0)));
-        @memset(scratch.wide[t][0..rows], @as(Wide, @splat(0)));
+        scratch.split[t] = false;
+        @memset(scratch.low[t][0..rows], @as(Entry, @splat(0)));
     }
     var kb: u32 = 0;
     while (kb < depth) : (kb += pass_blocks) {
         const some = @min(pass_blocks, depth - kb);
         for (0..some) |c| {
-            readCodes(weights + (kb + c) * 64, stride, part.blocks, &scratch.codes[c]);
+            readCodes(weights + (kb + c) * 64, stride, part.blocks, scratch.codes[2 * c ..][0..2]);
         }
         for (0..count) |t| {
-            var x: [pass_blocks][16]Tokens = undefined;
-            var sizes: Wide = @splat(0);
+            var sizes: Sizes = @splat(0);
             for (0..some) |c| {
-                loadTokens(part, @intCast(t * tokens), @intCast((kb + c) * 16), &x[c]);
-                for (x[c]) |column| sizes += @as(Wide, @abs(column));
+                var x: [16]Entry = undefined;
+                loadTokens(part, @intCast(t * tokens), @intCast((kb + c) * 16), &x);
+                for (x) |column| sizes += @abs(column);
+                const tables = scratch.tables[c * block_segments ..][0..block_segments];
+                for (tables, 0..) |*table, j| tabulate(table, x, j);
             }
             used[t] += sizes;
             if (@reduce(.Max, used[t]) > std.math.maxInt(i16)) {
-                widen(scratch, t, rows);
-                used[t] = sizes;
+                carry(scratch, t, rows);
+                used[t] = sizes + @as(Sizes, @splat(255));
             }
-            for (0..some) |c| {
-                for (0..segments) |j| tabulate(&scratch.tables[c * segments + j], x[c], j);
-            }
-            if (some == pass_blocks) {
-                add(pass_blocks, scratch, t, rows);
-            } else add(1, scratch, t, rows);
+            const sums = scratch.low[t][0..rows];
+            const next = weights + (kb + pass_blocks + t % pass_blocks) * 64;
+            // The second half of the last tile may have no tokens.
+            if (part.rows - t * tokens > group) {
+                addAll(tokens, some, scratch, sums, next, stride);
+            } else addAll(group, some, scratch, sums, next, stride);
         }
     }
-    for (0..count) |t| widen(scratch, t, rows);
 }
 
-/// Sums of a block of 16 rows for a tile's tokens.
-pub fn sumsOf(thread: *const abi.Thread, tile: u32, block: u32) [tokens]dot.Total {
-    const scratch: *Scratch = @ptrFromInt(thread.scratch);
-    var words: [16]@Vector(16, u32) = undefined;
-    for (0..16) |r| words[r] = @bitCast(scratch.wide[tile][block * 16 + r]);
-    turn16(u32, &words);
-    var sums: [tokens]dot.Total = undefined;
-    for (0..tokens) |t| sums[t] = @bitCast(words[t]);
+/// Sums of a block of 16 rows for the tokens of a group.
+pub fn sumsOf(thread: *const abi.Thread, index: u32, block: u32) [group]dot.Total {
+    const scratch: *const Scratch = @ptrFromInt(thread.scratch);
+    const tile = index * group / tokens;
+    const low = turned(&scratch.low[tile], index, block);
+    var sums: [group]dot.Total = undefined;
+    for (low, &sums) |from, *to| to.* = from;
+    if (scratch.split[tile]) {
+        const high = turned(&scratch.high[tile], index, block);
+        for (high, &sums) |from, *to| to.* += @as(dot.Total, from) << @splat(8);
+    }
     return sums;
 }
 
-/// One block of columns of all rows, as offsets into a table.
-fn readCodes(weights: [*]const u8, stride: u64, blocks: u32, out: *[max_rows][segments]u16) void {
+/// [token][row] of a group's tokens and a block's rows.
+fn turned(sums: *const [max_rows]Entry, index: u32, block: u32) [group]@Vector(16, i16) {
+    var rows: [16]@Vector(16, i16) = undefined;
+    for (0..16) |r| {
+        const halves: *const [tokens / group]@Vector(group, i16) = @ptrCast(&sums[block * 16 + r]);
+        rows[r] = halves[index % (tokens / group)];
+    }
+    turn16(i16, &rows);
+    return rows;
+}
+
+/// A block of columns of all rows, as offsets into tables: of segments 0 and 2, and of 1 and 3.
+fn readCodes(weights: [*]const u8, stride: u64, blocks: u32, out: *[2][max_rows][2]u16) void {
     for (0..blocks) |b| {
-        const w = weights + b * stride;
-        @prefetch(w + pass_blocks * 64, .{});
-        const bytes: dot.Codes = w[0..64].*;
-        // Two bits a weight to base 3: c0 + 3 c1 in the low half of a byte, 9 times that in the high.
-        const low = pairs(bytes & @as(dot.Codes, @splat(0x0f)));
-        const high = pairs((bytes >> @splat(4)) & @as(dot.Codes, @splat(0x0f)));
-        const codes = low + (high << @splat(3)) + high;
-        const offsets = @as(@Vector(64, u16), codes) * @as(@Vector(64, u16), @splat(2 * tokens));
-        const to: *[64]u16 = @ptrCast(out[b * 16 ..][0..16]);
-        to.* = offsets;
+        const bytes: dot.Codes = weights[b * stride ..][0..64].*;
+        // Two bits a weight become base 3: pairs of weights in each half of a byte, then both.
+        const pairs = bytes - ((bytes >> @splat(2)) & @as(dot.Codes, @splat(0x33)));
+        const upper = pairs >> @splat(4);
+        const codes: @Vector(32, u16) = @bitCast(pairs - (upper << @splat(3)) + upper);
+        const even = (codes & @as(@Vector(32, u16), @splat(0xff))) << @splat(offset_bits);
+        const odd = (codes & @as(@Vector(32, u16), @splat(0xff00))) >> @splat(8 - offset_bits);
+        for ([2]@Vector(32, u16){ even, odd }, out) |offsets, *rows| {
+            const to: *align(64) [32]u16 = @ptrCast(@alignCast(rows[b * abi.block_rows ..]));
+            to.* = offsets;
+        }
     }
 }
 
-/// c0 + 4 c1 to c0 + 3 c1.
-inline fn pairs(nibbles: dot.Codes) dot.Codes {
-    return nibbles - ((nibbles >> @splat(2)) & @as(dot.Codes, @splat(3)));
-}
-
-/// 16 columns of 16 tokens: out[column][token].
-fn loadTokens(part: Part, first: u32, column: u32, out: *[16]Tokens) void {
-    var rows: [16]@Vector(16, u8) = undefined;
-    for (0..tokens) |t| {
-        const x = part.activations(first + @as(u32, @intCast(t))) + column;
-        rows[t] = @bitCast(x[0..16].*);
+/// 16 columns of 32 tokens: out[column][token]. Tokens past the part's are like its last.
+fn loadTokens(part: Part, first: u32, column: u32, out: *[16]Entry) void {
+    var halves: [2][16]@Vector(16, u8) = undefined;
+    for (&halves, 0..) |*half, h| {
+        for (half, 0..) |*row, t| {
+            const token = first + @as(u32, @intCast(h * 16 + t));
+            const x = part.activations(@min(token, part.rows - 1)) + column;
+            row.* = @bitCast(x[0..16].*);
+        }
+        turn16(u8, half);
     }
-    turn16(u8, &rows);
-    for (rows, out) |row, *to| to.* = @as(@Vector(16, i8), @bitCast(row));
+    for (halves[0], halves[1], out) |one, two, *to| {
+        to.* = @as(@Vector(tokens, i8), @bitCast(std.simd.join(one, two)));
+    }
 }
 
 /// All sums of +-x of the segment's columns j, 4 + j, 8 + j, 12 + j, by their base-3 code.
-fn tabulate(table: *[entries]Tokens, x: [16]Tokens, j: usize) void {
-    const none: Tokens = @splat(0);
-    inline for (signed(signed(.{none}, x[j]), x[4 + j]), 0..) |low, e| {
-        inline for (signed(signed(.{low}, x[8 + j]), x[12 + j]), 0..) |sum, high| {
-            table[9 * high + e] = sum;
+fn tabulate(table: *[entries]Entry, x: [16]Entry, j: usize) void {
+    const none: Entry = @splat(0);
+    inline for (signed(signed(.{none}, x[8 + j]), x[12 + j]), 0..) |high, e| {
+        inline for (signed(signed(.{high}, x[j]), x[4 + j]), 0..) |sum, low| {
+            table[9 * e + low] = sum;
         }
     }
 }
 
 /// Each sum less x, itself and plus x: a further base-3 digit.
-inline fn signed(sums: anytype, x: Tokens) [3 * sums.len]Tokens {
-    var all: [3 * sums.len]Tokens = undefined;
+inline fn signed(sums: anytype, x: Entry) [3 * sums.len]Entry {
+    var all: [3 * sums.len]Entry = undefined;
     inline for (0..sums.len) |i| {
         all[i] = sums[i] - x;
         all[sums.len + i] = sums[i];
@@ -153,28 +181,58 @@ inline fn signed(sums: anytype, x: Tokens) [3 * sums.len]Tokens {
     return all;
 }
 
-/// Adds the tables' entries to every row.
-fn add(comptime blocks: u32, scratch: *Scratch, tile: usize, rows: u32) void {
+inline fn addAll(
+    comptime width: u32,
+    blocks: u32,
+    scratch: *const Scratch,
+    sums: []Entry,
+    next: [*]const u8,
+    stride: u64,
+) void {
+    if (blocks == pass_blocks) {
+        add(width, segments, scratch, sums, next, stride);
+    } else add(width, block_segments, scratch, sums, next, stride);
+}
+
+/// Adds `count` tables' entries, of their first `width` tokens, to every row, and asks for the
+/// weights of the next pass meanwhile: a line of each block, `stride` bytes apart.
+fn add(
+    comptime width: u32,
+    comptime count: u32,
+    scratch: *const Scratch,
+    sums: []Entry,
+    next: [*]const u8,
+    stride: u64,
+) void {
+    const Sum = @Vector(width, i16);
     const tables: [*]const u8 = @ptrCast(&scratch.tables);
-    const sums = &scratch.narrow[tile];
-    for (0..rows) |r| {
-        var sum = sums[r];
-        inline for (0..blocks) |c| {
-            inline for (0..segments) |j| {
+    for (0..sums.len / abi.block_rows) |b| {
+        @prefetch(next + b * stride, .{ .locality = 2 });
+        const first = b * abi.block_rows;
+        for (sums[first..][0..abi.block_rows], first..) |*to, r| {
+            const low: *Sum = @ptrCast(to);
+            var sum = low.*;
+            inline for (0..count) |j| {
                 // A load each: less work than taking a word of four apart.
-                const offset: u64 = scratch.codes[c][r][j];
-                const base = (c * segments + j) * entries * @sizeOf(Tokens);
-                const entry: *const Tokens = @ptrCast(@alignCast(tables + base + offset));
+                const offset: u64 = scratch.codes[j / 2][r][j % 2];
+                const segment = j / 4 * 4 + j % 2 * 2 + j / 2 % 2;
+                const base = segment * entries * @sizeOf(Entry);
+                const entry: *const Sum = @ptrCast(@alignCast(tables + base + offset));
                 sum +%= entry.*;
             }
+            low.* = sum;
         }
-        sums[r] = sum;
     }
 }
 
-fn widen(scratch: *Scratch, tile: usize, rows: u32) void {
-    for (scratch.narrow[tile][0..rows], scratch.wide[tile][0..rows]) |*narrow, *wide| {
-        wide.* += @as(Wide, narrow.*);
-        narrow.* = @splat(0);
+/// Moves all but 8 bits of a tile's sums to their upper parts.
+fn carry(scratch: *Scratch, tile: usize, rows: u32) void {
+    const lows = scratch.low[tile][0..rows];
+    const highs = scratch.high[tile][0..rows];
+    for (lows, highs) |*low, *high| {
+        const upper = low.* >> @splat(8);
+        high.* = if (scratch.split[tile]) high.* + upper else upper;
+        low.* &= @splat(255);
     }
+    scratch.split[tile] = true;
 }

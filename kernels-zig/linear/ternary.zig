@@ -109,7 +109,10 @@ const Plan = struct {
             .grouped
         else if (rows <= direct_rows)
             .direct
-        else if (tables and rows >= table.least_rows) .table else .panel;
+        else if (tables and rows >= table.least_rows and a.k <= table.max_columns)
+            .table
+        else
+            .panel;
         var unit: u32 = panel.blocks;
         var chunk: u32 = direct_rows;
         if (path == .direct) {
@@ -489,21 +492,26 @@ pub fn Ternary(comptime layout: type) type {
         /// Many rows by table look-up; those that fill no tile of tokens by multiplication.
         fn lookUp(part: Part, thread: *const abi.Thread) void {
             const gates: u32 = if (part.a.gate != 0) 2 else 1;
-            const tiles = part.rows / table.tokens;
-            if (tiles > 0) table.run(part, weights(part, 0), rowBytes(part.a.k), thread);
-            for (0..tiles) |t| {
-                const tile: u32 = @intCast(t);
+            const few = part.rows % table.group;
+            // Sums of a few tokens cost as much there as those of a whole group.
+            const rest = if (few < table.least_group) few else 0;
+            var tiled = part;
+            tiled.rows -= rest;
+            if (tiled.rows > 0) table.run(tiled, weights(part, 0), rowBytes(part.a.k), thread);
+            var first_row: u32 = 0;
+            while (first_row < tiled.rows) : (first_row += table.group) {
+                const index = first_row / table.group;
                 var block: u32 = 0;
                 while (block < part.blocks) : (block += gates) {
-                    const first = table.sumsOf(thread, tile, block);
-                    const second = if (gates == 2) table.sumsOf(thread, tile, block + 1) else first;
-                    for (first, second, 0..) |one, two, r| {
-                        const row = tile * table.tokens + @as(u32, @intCast(r));
-                        part.finishExact(block, row, .{ one, two });
+                    const first = table.sumsOf(thread, index, block);
+                    const last = block + gates - 1;
+                    const second = if (last == block) first else table.sumsOf(thread, index, last);
+                    for (0..@min(table.group, tiled.rows - first_row)) |r| {
+                        const row = first_row + @as(u32, @intCast(r));
+                        part.finishExact(block, row, .{ first[r], second[r] });
                     }
                 }
             }
-            const rest = part.rows % table.tokens;
             var block: u32 = 0;
             while (rest > 0 and block < part.blocks) : (block += panel.blocks) {
                 many(.{

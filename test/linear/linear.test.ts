@@ -86,7 +86,7 @@ describe("ternary", () => {
   test("long rows, extreme weights and activations", () => {
     for (const weights of ["random", "plus", "minus", "zero"] as const) {
       for (const inputs of ["random", "low", "high"] as const) {
-        for (const rows of [1, 4, 6, 19, 37]) {
+        for (const rows of [1, 4, 6, 19, 37, 62]) {
           const c = ternaryCase(36, 6912, rows, rows, { weights, inputs });
           check(ternary, c, `${weights} x ${inputs}, ${rows} rows`);
         }
@@ -95,7 +95,7 @@ describe("ternary", () => {
   });
 
   test("many blocks of rows", () => {
-    for (const rows of [1, 3, 8, 13, 300]) {
+    for (const rows of [1, 3, 8, 13, 59, 300]) {
       check(ternary, ternaryCase(1100, 192, rows, rows, { extras: true }), `${rows} rows`);
     }
   });
