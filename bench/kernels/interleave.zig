@@ -3,13 +3,11 @@
 const std = @import("std");
 const dot = @import("dot");
 
-const rows = 128;
 const rounds = 15;
-const repeats = 200;
+/// Steps of a round.
+const round_steps = 25600;
 /// Sums of four weights of -1, 0 and 1: a table.
 const entries = 81;
-/// Steps of 4 columns in the panel.
-const panel_steps = 16;
 /// The register tile of dot products: blocks of 16 rows, and tokens.
 const tile_blocks = if (dot.kind == .vnni) 4 else 2;
 const tile_tokens = if (dot.kind == .vnni) 6 else 2;
@@ -27,6 +25,10 @@ const Shape = struct {
     /// Rows that get additions beside each step of the register tile, or alone.
     table_rows: usize,
     dots: bool = false,
+    /// Rows of sums: 128 of 32 tokens are 8 KB; 2048 come from the second-level cache.
+    rows: usize = 128,
+    /// Steps of 4 columns in the panel, 256 bytes each.
+    panel_steps: usize = 16,
 };
 
 fn Stream(comptime shape: Shape) type {
@@ -34,14 +36,14 @@ fn Stream(comptime shape: Shape) type {
         const Row = @Vector(shape.tokens, i16);
         const Memory = struct {
             tables: [shape.segments][entries]Row align(4096),
-            sums: [rows]Row align(4096),
-            codes: [rows][shape.segments]u16 align(64),
-            panel: [panel_steps][tile_blocks]dot.Codes align(64),
-            x: [tile_tokens][4 * panel_steps]i8 align(64),
+            sums: [shape.rows]Row align(4096),
+            codes: [shape.rows][shape.segments]u16 align(64),
+            panel: [shape.panel_steps][tile_blocks]dot.Codes align(64),
+            x: [tile_tokens][4 * shape.panel_steps]i8 align(64),
             tile: Tile align(64),
         };
-        const additions = shape.table_rows * shape.segments * rows;
-        const dot_macs = rows * 64 * tile_blocks * tile_tokens;
+        const additions = shape.table_rows * shape.segments * shape.rows;
+        const dot_macs = shape.rows * 64 * tile_blocks * tile_tokens;
         const macs = additions * shape.tokens * 4 + if (shape.dots) dot_macs else 0;
         var memory: Memory = undefined;
 
@@ -57,8 +59,8 @@ fn Stream(comptime shape: Shape) type {
             const m = &memory;
             var tile: Tile = @splat(@splat(dot.zero()));
             var row: usize = 0;
-            for (0..rows) |i| {
-                const at = i % panel_steps;
+            for (0..shape.rows) |i| {
+                const at = i % shape.panel_steps;
                 var w: [tile_blocks]dot.Codes = undefined;
                 if (shape.dots) inline for (0..tile_blocks) |b| {
                     w[b] = m.panel[at][b];
@@ -70,7 +72,7 @@ fn Stream(comptime shape: Shape) type {
                     }
                     const first = shape.table_rows * t / tile_tokens;
                     const end = shape.table_rows * (t + 1) / tile_tokens;
-                    inline for (first..end) |j| lookUp((row + j) % rows);
+                    inline for (first..end) |j| lookUp((row + j) % shape.rows);
                 }
                 row += shape.table_rows;
             }
@@ -129,6 +131,7 @@ const Case = struct {
     run: *const fn () void,
     macs: u64,
     additions: u64,
+    repeats: u64,
 };
 
 fn case(comptime name: []const u8, comptime shape: Shape) Case {
@@ -137,8 +140,9 @@ fn case(comptime name: []const u8, comptime shape: Shape) Case {
         .name = name,
         .prepare = S.prepare,
         .run = S.run,
-        .macs = S.macs * repeats,
-        .additions = S.additions * repeats,
+        .macs = S.macs * (round_steps / shape.rows),
+        .additions = S.additions * (round_steps / shape.rows),
+        .repeats = round_steps / shape.rows,
     };
 }
 
@@ -164,7 +168,30 @@ const zmm = [_]Case{
     case("zmm, 4 rows a step", .{ .tokens = 32, .segments = 4, .table_rows = 4, .dots = true }),
     case("zmm, 5 rows a step", .{ .tokens = 32, .segments = 4, .table_rows = 5, .dots = true }),
     case("zmm, 6 rows a step", .{ .tokens = 32, .segments = 4, .table_rows = 6, .dots = true }),
-};
+} ++ far(.loads, "loads") ++ far(.shifts, "shifts");
+
+/// Sums from the second-level cache, then the panel as long as in a product too.
+fn far(comptime mode: Mode, comptime name: []const u8) [4]Case {
+    var all: [4]Case = undefined;
+    var i: usize = 0;
+    inline for (.{ 16, 64 }) |panel_steps| inline for (.{ 2, 4 }) |table_rows| {
+        all[i] = case(std.fmt.comptimePrint("far, {d} rows, panel {d}, {s}", .{
+            table_rows,
+            panel_steps,
+            name,
+        }), .{
+            .tokens = 32,
+            .segments = 4,
+            .mode = mode,
+            .table_rows = table_rows,
+            .dots = true,
+            .rows = 2048,
+            .panel_steps = panel_steps,
+        });
+        i += 1;
+    };
+    return all;
+}
 const cases = if (dot.kind == .vnni) ymm ++ zmm else ymm;
 
 /// Nanoseconds of this thread's processor time.
@@ -199,7 +226,7 @@ pub fn main() void {
         clock = @min(clock, now() - start);
         for (cases, &best) |c, *least| {
             const t = now();
-            for (0..repeats) |_| c.run();
+            for (0..c.repeats) |_| c.run();
             least.* = @min(least.*, now() - t);
         }
     }
@@ -209,7 +236,7 @@ pub fn main() void {
         const t: f64 = @floatFromInt(ns);
         const gmacs = @as(f64, @floatFromInt(c.macs)) / t;
         const additions = @as(f64, @floatFromInt(c.additions)) / t / ghz;
-        std.debug.print("{s: <24} {d: >4.0} GMAC/s", .{ c.name, gmacs });
+        std.debug.print("{s: <30} {d: >4.0} GMAC/s", .{ c.name, gmacs });
         if (c.additions > 0) std.debug.print("  {d:.2} additions a clock", .{additions});
         std.debug.print("\n", .{});
     }
