@@ -38,6 +38,9 @@ pub const Step = extern struct {
     pages: u64,
     /// [logit_rows] u32 row indices.
     logit_index: u64,
+    /// Threads of the pool, written by the executor: how many pieces work is worth cutting into.
+    threads: u32 = 1,
+    reserved: u32 = 0,
 };
 
 /// Per-thread scratch given to an op.

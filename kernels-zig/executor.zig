@@ -12,7 +12,8 @@ const spin_between = 50;
 /// Runs `count` ops at `ops` one after the other; adds nanoseconds of each to times[] unless 0.
 pub fn run(pool: u64, ops: u64, count: u32, step: u64, times: u64) callconv(.c) void {
     const all: [*]const abi.Op = @ptrFromInt(ops);
-    const header: *const abi.Step = @ptrFromInt(step);
+    const header: *abi.Step = @ptrFromInt(step);
+    header.threads = @as(*const Pool, @ptrFromInt(pool)).threads;
     const clock: ?[*]u64 = if (times == 0) null else @ptrFromInt(times);
     var first: u32 = 0;
     while (first < count) {

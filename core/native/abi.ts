@@ -53,7 +53,7 @@ export const PackError = {
 
 export const layouts = {
   Step: {
-    size: 64,
+    size: 72,
     fields: {
       rows: { offset: 0, bytes: 4, type: "u32" },
       sequences: { offset: 4, bytes: 4, type: "u32" },
@@ -65,6 +65,8 @@ export const layouts = {
       sequenceRows: { offset: 40, bytes: 8, type: "u64" },
       pages: { offset: 48, bytes: 8, type: "u64" },
       logitIndex: { offset: 56, bytes: 8, type: "u64" },
+      threads: { offset: 64, bytes: 4, type: "u32" },
+      reserved: { offset: 68, bytes: 4, type: "u32" },
     },
   },
   Thread: {

@@ -74,6 +74,8 @@ struct wf_step {
     uint64_t sequence_rows;
     uint64_t pages;
     uint64_t logit_index;
+    uint32_t threads;
+    uint32_t reserved;
 };
 
 struct wf_thread {
