@@ -77,7 +77,19 @@ const Activations = struct {
 const Case = struct { gate: u32 = 0, group: u32 = 0, extras: bool = false };
 
 fn linearRows(format: []const u8, n: u32, k: u32, rows: u32, case: Case, pool: u64) !void {
-    const entry = try guard.find("linear", format);
+    try linearOf("linear", format, n, k, rows, case, pool);
+}
+
+fn linearOf(
+    name: []const u8,
+    format: []const u8,
+    n: u32,
+    k: u32,
+    rows: u32,
+    case: Case,
+    pool: u64,
+) !void {
+    const entry = try guard.find(name, format);
     const weights = try Weights.init(format, n, k);
     defer weights.bytes.deinit();
     const blocks = if (case.group == 0) 1 else k / case.group;
@@ -111,7 +123,7 @@ fn linearRows(format: []const u8, n: u32, k: u32, rows: u32, case: Case, pool: u
     a.q_block = if (case.group == 0) 0 else case.group;
     a.gate = case.gate;
     a.multiplier = 1;
-    try guard.runFormat("linear", format, a, &step, pool);
+    try guard.runFormat(name, format, a, &step, pool);
     for (out.items) |value| try std.testing.expect(std.math.isFinite(value));
 }
 
@@ -137,6 +149,20 @@ test "linears stay inside their arrays, in every layout and path" {
             for ([_]u32{ 1, 4, 5, 63, 65 }) |rows| {
                 try linearRows(format, n, 3 * group, rows, .{ .group = group }, pool);
             }
+        };
+    }
+}
+
+test "look-ups beside products stay inside their arrays" {
+    const pool = pools.create(2, 1 << 20);
+    defer pools.destroy(pool);
+    for (ops.entries) |entry| {
+        const name = std.mem.span(entry.op);
+        if (!std.mem.eql(u8, name, "linear_hybrid")) continue;
+        const format = std.mem.span(entry.format);
+        for ([_]u32{ 1, 20, 257, 640 }) |k| for ([_]u32{ 1, 64, 79, 130 }) |rows| {
+            try linearOf(name, format, 1030, k, rows, .{ .extras = true }, pool);
+            try linearOf(name, format, 2080, k, rows, .{ .gate = 1 }, pool);
         };
     }
 }

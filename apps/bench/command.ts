@@ -67,6 +67,10 @@ function addModelOptions(command: Command): void {
     .option("-t, --threads <n>", "threads", whole(1))
     .option("--isa <name>", "generic, avx2, avx512 or neon")
     .option("--layout <name>", "ternary execution layout (default: measured)")
+    .option(
+      "--gemm <name>",
+      "products of many rows: plain, or hybrid on AVX-512 (default: measured)",
+    )
     .option("-c, --ctx-size <n>", "context length (default: what the tests need)", whole(1))
     .addOption(cacheType("k", "type of cached keys"))
     .addOption(cacheType("v", "type of cached values"))

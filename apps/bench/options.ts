@@ -6,6 +6,7 @@ export interface BenchOptions {
   readonly threads?: number;
   readonly isa?: string;
   readonly layout?: string;
+  readonly gemm?: string;
   readonly ctxSize?: number;
   readonly prefill: number[];
   readonly depth: number[];

@@ -29,6 +29,7 @@ export interface BenchReport {
   };
   /** How ternary weights lie in memory. */
   readonly layout?: string;
+  readonly gemm?: string;
   readonly results: readonly ResultLine[];
   /** Of a mixture: how the run's tokens fell on the experts, layer by layer. */
   readonly experts?: readonly ExpertUse[];

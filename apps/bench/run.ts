@@ -82,7 +82,8 @@ function measureAll(
   const { threads } = info;
   using machine = new Machine(registry, { isa: options.isa, threads });
   const say = options.json ? (): void => {} : console.log;
-  say(`${info.name}: ${info.quantization} as ${info.layout}, ${info.isa}, ${threads} threads`);
+  const way = `${info.layout}, ${runtime.gemm} products, ${info.isa}`;
+  say(`${info.name}: ${info.quantization} as ${way}, ${threads} threads`);
   say(`on ${machine.cpu}\n\n${tableHead}`);
   const traffic = new TrafficModel(runtime, machine.host, options);
   const { results, readings } = measure(
@@ -107,6 +108,7 @@ function measureAll(
       int8_gmacs: round(median(gmacs), 1),
     },
     layout: info.layout,
+    gemm: runtime.gemm,
     results: results.map((result) => resultLine(result, own)),
     experts: experts.length > 0 ? experts : undefined,
   };
@@ -143,6 +145,7 @@ async function open(options: BenchOptions, registry: Registry): Promise<Runtime>
     threads: options.threads,
     isa: options.isa,
     layout: options.layout,
+    gemm: options.gemm,
     head: options.head,
     mapped: options.mmap,
     expertsResident: options.expertsResident,

@@ -116,6 +116,7 @@ async function modelOptions(flags: ServeFlags, plugins: readonly string[]): Prom
     isolate: flags.isolate,
     isa: flags.isa,
     layout: flags.layout,
+    gemm: flags.gemm,
     engine: {
       queueLimit: flags.queue,
       maxStepMs: flags.maxStepMs,

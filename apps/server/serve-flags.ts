@@ -53,6 +53,7 @@ export interface ServeFlags {
   isolate?: boolean;
   isa?: string;
   layout?: string;
+  gemm?: string;
   nPredict: number;
   seed?: number;
 }

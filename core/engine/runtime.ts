@@ -15,7 +15,8 @@ import { KernelTable } from "../tape/kernels.ts";
 import { TapeRecorder } from "../tape/recorder.ts";
 import { type StepPlan, Tape } from "../tape/tape.ts";
 import { WeightPacker } from "../tape/weights.ts";
-import { fastestLayout } from "./layout.ts";
+import { Gemm } from "./gemm.ts";
+import { fastestLayout, takesTime } from "./layout.ts";
 import { poolings } from "./pooling.ts";
 import type { ModelInfo } from "./protocol.ts";
 import type { StepRunner } from "./runner.ts";
@@ -38,6 +39,8 @@ export interface RuntimeOptions {
   readonly cacheTypeV?: KvTypeName;
   /** Ternary execution layout; default: the fastest of the chosen kernels, measured at load. */
   readonly layout?: string;
+  /** How many rows are multiplied by ternary weights: "plain", "hybrid"; default: measured. */
+  readonly gemm?: string;
   /** Run ternary weights on the mapped file where a kernel can: starts at once, decodes slower. */
   readonly mapped?: boolean;
   /** Experts of each layer that are packed; the others run on the mapped file. Default: all. */
@@ -77,6 +80,7 @@ export class Runtime implements StepRunner {
   readonly #host: Host;
   readonly #pool: Pool;
   readonly #weights: WeightPacker;
+  readonly #gemm: Gemm;
   readonly #kv: Region;
   readonly #pageBytes: number;
   /** What the process had lost before this model was opened. */
@@ -91,6 +95,7 @@ export class Runtime implements StepRunner {
     host: Host;
     pool: Pool;
     weights: WeightPacker;
+    gemm: Gemm;
     kv: Region;
     pages: number;
     pageBytes: number;
@@ -105,6 +110,7 @@ export class Runtime implements StepRunner {
     this.#host = parts.host;
     this.#pool = parts.pool;
     this.#weights = parts.weights;
+    this.#gemm = parts.gemm;
     this.#kv = parts.kv;
     this.#pageBytes = parts.pageBytes;
     this.#lostBefore = parts.host.lostBytes;
@@ -114,9 +120,16 @@ export class Runtime implements StepRunner {
     return this.tape.topLimit;
   }
 
+  /** How many rows are multiplied by ternary weights: "plain", "hybrid". */
+  get gemm(): string {
+    return this.#gemm.name;
+  }
+
   /** Does a part of what was left for after the start; true while there is more to do. */
   prepare(): boolean {
-    return this.tape.prepare();
+    if (this.tape.prepare()) return true;
+    this.#gemm.decide(this.#host, this.#pool);
+    return false;
   }
 
   /** Runs a step. Throws `bad_file` when the model's file was found cut off meanwhile. */
@@ -255,11 +268,16 @@ export function createRuntime(
   });
   model.architecture.record(recorder);
   const tape = new Tape(recorder, host, pool, limits, pagePositions);
-  if (!options.headLater) while (tape.prepare());
-  const layout = kernels.ternaryLayout(options.layout).format;
-  const info = describeModel(model, { contextLength, threads, isa, layout, bytes: total });
+  const layout = kernels.ternaryLayout(options.layout);
+  const open = !options.mapped && takesTime(model);
+  const gemm = new Gemm(tape, kernels.linearsOf(layout), options.gemm, open);
+  const own = { contextLength, threads, isa, layout: layout.format, bytes: total };
+  const info = describeModel(model, own);
   if (host.lostBytes > lostBefore) throw cutOff(model.path);
-  return new Runtime({ model, tape, info, kernels, host, pool, weights, kv, pages, pageBytes });
+  const parts = { model, tape, info, kernels, host, pool, weights, gemm, kv, pages, pageBytes };
+  const runtime = new Runtime(parts);
+  if (!options.headLater) while (runtime.prepare());
+  return runtime;
 }
 
 /** Names the file without its folder: requests in work are told. */

@@ -6,6 +6,9 @@ import { findEntry } from "../native/select.ts";
 /** Layouts that hold ternary weights are named t2, t5, ... */
 const ternaryLayoutName = /^t\d/;
 
+/** Another `linear` of a layout, with the same bits, is an op `linear_<name>` of the same library. */
+export const linearPrefix = "linear_";
+
 export class KernelTable {
   readonly #entries: readonly NativeEntry[];
   #preferred: string | undefined;
@@ -50,6 +53,19 @@ export class KernelTable {
     return this.#entries
       .filter((entry) => entry.op === "linear" && ternaryLayoutName.test(entry.format))
       .sort((a, b) => this.#rank(b) - this.#rank(a));
+  }
+
+  /** A layout's linears: the one that its library prefers, and others that work on the same weights. */
+  linearsOf(layout: NativeEntry): readonly NativeEntry[] {
+    const others = this.#entries.filter(
+      ({ op, format, library, isa, pack }) =>
+        op.startsWith(linearPrefix) &&
+        format === layout.format &&
+        library === layout.library &&
+        isa === layout.isa &&
+        pack === layout.pack,
+    );
+    return [layout, ...others];
   }
 
   #rank(layout: NativeEntry): number {

@@ -2,6 +2,7 @@
 import { assert } from "../errors.ts";
 import { layouts } from "../native/abi.ts";
 import type { Host, Pool } from "../native/host.ts";
+import type { NativeEntry } from "../native/library.ts";
 import { addressOf, dataView, floatView, u32View } from "../native/memory.ts";
 import { writeStruct } from "../native/struct.ts";
 import type { ExpertUse } from "../plugin/routing.ts";
@@ -156,6 +157,18 @@ export class Tape {
   prepare(): boolean {
     if (!this.#prepared) this.#prepared = this.#screen?.prepare() !== true;
     return !this.#prepared;
+  }
+
+  /** Ops that run `from` run `to` from now on, which gives the same results. */
+  exchange(from: NativeEntry, to: NativeEntry): void {
+    const { size, fields } = layouts.Op;
+    const view = dataView(this.#opsAddress, this.#ops.length * size);
+    for (let at = 0; at < view.byteLength; at += size) {
+      if (view.getBigUint64(at + fields.run.offset, true) !== BigInt(from.run)) continue;
+      view.setBigUint64(at + fields.run.offset, BigInt(to.run), true);
+      view.setBigUint64(at + fields.units.offset, BigInt(to.units), true);
+      view.setUint32(at + fields.grain.offset, to.grain, true);
+    }
   }
 
   /**

@@ -18,7 +18,7 @@ const tile_blocks = switch (dot.kind) {
     .avx2 => 2,
     .neon, .portable => 1,
 };
-const tile_tokens = switch (dot.kind) {
+pub const tile_tokens = switch (dot.kind) {
     .vnni, .neon => 6,
     .avx2 => 2,
     .portable => 1,

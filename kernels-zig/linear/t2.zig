@@ -39,3 +39,16 @@ pub inline fn unscale(sums: [planes]dot.Total) dot.Total {
 inline fn right(sums: dot.Total, comptime bits: u5) dot.Total {
     return sums >> @as(@Vector(16, u5), @splat(bits));
 }
+
+/// Base-3 codes of the block's segments, four columns a byte.
+pub inline fn segments(bytes: dot.Codes) struct { fours: dot.Codes } {
+    // Two bits a weight to base 3: c0 + 3 c1 in the low half of a byte, 9 times that in the high.
+    const low = pairs(bytes & @as(dot.Codes, @splat(0x0f)));
+    const high = pairs((bytes >> @splat(4)) & @as(dot.Codes, @splat(0x0f)));
+    return .{ .fours = low + (high << @splat(3)) + high };
+}
+
+/// c0 + 4 c1 to c0 + 3 c1.
+inline fn pairs(nibbles: dot.Codes) dot.Codes {
+    return nibbles - ((nibbles >> @splat(2)) & @as(dot.Codes, @splat(3)));
+}

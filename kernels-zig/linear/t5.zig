@@ -107,3 +107,14 @@ pub inline fn unscale(sums: [planes]dot.Total) dot.Total {
 inline fn right(sums: dot.Total, comptime bits: u5) dot.Total {
     return sums >> @as(@Vector(16, u5), @splat(bits));
 }
+
+/// Base-3 codes of the block's segments of four columns: planes 0..3, a byte each, and plane 4.
+pub inline fn segments(bytes: dot.Codes) struct { fours: dot.Codes, fifth: dot.Total } {
+    // Differences below zero wrap to large bytes.
+    const one = bytes -% @as(dot.Codes, @splat(84));
+    const fours = @min(bytes, @min(one, one -% @as(dot.Codes, @splat(84))));
+    // 0, 84, 168: bits 6 and 7 are 00, 01, 10.
+    const codes = dot.twoBits(bytes - fours, 6);
+    const digits = [4]i8{ 1, 3, 9, 27 };
+    return .{ .fours = fours, .fifth = dot.total(dot.step(dot.zero(), codes, dot.load(&digits))) };
+}

@@ -4,6 +4,7 @@ const abi = @import("../abi.zig");
 const dot = @import("dot.zig");
 const epilogue = @import("epilogue.zig");
 const grouped = @import("grouped.zig");
+const hybrid = @import("hybrid.zig");
 const packBlock = @import("pack.zig").packBlock;
 const panel = @import("panel.zig");
 const stream = @import("../stream.zig");
@@ -40,13 +41,24 @@ pub const Part = struct {
         return base + @as(u64, part.first_row + row) * part.a.x_stride;
     }
 
+    /// A panel's blocks from `block`, of some of the rows.
+    pub fn slice(part: Part, block: u32, row: u32, rows: u32) Part {
+        return .{
+            .a = part.a,
+            .first_block = part.first_block + block,
+            .blocks = @min(panel.blocks, part.blocks - block),
+            .first_row = part.first_row + row,
+            .rows = rows,
+        };
+    }
+
     fn scale(part: Part, row: u32) abi.RowScale {
         const base: [*]const abi.RowScale = @ptrFromInt(part.a.x_scale);
         return base[part.first_row + row];
     }
 
     /// Asks for the lines that a row's outputs go to.
-    fn prefetch(part: Part, row: u32) void {
+    pub fn prefetch(part: Part, row: u32) void {
         const gates: u32 = if (part.a.gate != 0) 2 else 1;
         var block: u32 = 0;
         while (block < part.blocks) : (block += gates) {
@@ -73,7 +85,7 @@ pub const Part = struct {
     }
 
     /// The same from sums over trits.
-    inline fn finishExact(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
+    pub inline fn finishExact(part: Part, block: u32, row: u32, sums: [2]dot.Total) void {
         const given = part.scale(row);
         var values: [2]epilogue.F = undefined;
         const gates: u32 = if (part.a.gate != 0) 2 else 1;
@@ -99,9 +111,9 @@ const Plan = struct {
     chunk: u32,
     path: Path,
 
-    const Path = enum { direct, panel, table, grouped };
+    pub const Path = enum { direct, panel, table, grouped, hybrid };
 
-    fn of(a: *const Linear, step: *const abi.Step, row_bytes: u64, tables: bool) Plan {
+    fn of(a: *const Linear, step: *const abi.Step, row_bytes: u64, many_path: Path) Plan {
         const logits = a.rows == @intFromEnum(abi.Rows.logits);
         const rows = if (logits) step.logit_rows else step.rows;
         const blocks = (a.n + block_rows - 1) / block_rows;
@@ -109,8 +121,10 @@ const Plan = struct {
             .grouped
         else if (rows <= direct_rows)
             .direct
-        else if (tables and rows >= table.least_rows and a.k <= table.max_columns)
+        else if (many_path == .table and rows >= table.least_rows and a.k <= table.max_columns)
             .table
+        else if (many_path == .hybrid and hybrid.cut(blocks, rows, step.threads) != null)
+            .hybrid
         else
             .panel;
         var unit: u32 = panel.blocks;
@@ -123,6 +137,11 @@ const Plan = struct {
             const even = blocks / table.across(blocks, rows) + 1;
             unit = @min((even + 1) & ~@as(u32, 1), table.max_blocks);
             chunk = table.chunk;
+        } else if (path == .hybrid) {
+            const pieces = hybrid.cut(blocks, rows, step.threads).?;
+            const even = (blocks + pieces.across - 1) / pieces.across;
+            unit = (even + panel.blocks - 1) / panel.blocks * panel.blocks;
+            chunk = pieces.chunk;
         } else if (path == .grouped) {
             unit = if (blocks < 64) panel.blocks else 4 * panel.blocks;
             chunk = grouped.chunk;
@@ -159,13 +178,13 @@ const Plan = struct {
 pub fn Ternary(comptime layout: type) type {
     return struct {
         const Self = @This();
-        const planes = layout.planes;
+        pub const planes = layout.planes;
         /// Look-ups need a byte that is 4 weights, and win where there is no dot product
         /// instruction for bytes.
         const has_tables = dot.kind == .avx2 and layout.planes == 4;
 
         /// Bytes of a block of 16 rows.
-        fn rowBytes(k: u32) u64 {
+        pub fn rowBytes(k: u32) u64 {
             return @as(u64, (k + layout.columns - 1) / layout.columns) * block_bytes;
         }
 
@@ -191,28 +210,39 @@ pub fn Ternary(comptime layout: type) type {
             }
         }
 
-        pub fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
-            const a: *const Linear = @ptrCast(&op.args);
-            return Plan.of(a, step, rowBytes(a.k), has_tables).count();
+        /// Functions of an entry that takes `path` where there are many rows and it can.
+        pub fn Entry(comptime path: Plan.Path) type {
+            return struct {
+                pub fn units(op: *const abi.Op, step: *const abi.Step) callconv(.c) u32 {
+                    const a: *const Linear = @ptrCast(&op.args);
+                    return Plan.of(a, step, rowBytes(a.k), path).count();
+                }
+
+                pub fn run(
+                    op: *const abi.Op,
+                    step: *const abi.Step,
+                    thread: *const abi.Thread,
+                    begin: u32,
+                    end: u32,
+                ) callconv(.c) void {
+                    const a: *const Linear = @ptrCast(&op.args);
+                    const plan = Plan.of(a, step, rowBytes(a.k), path);
+                    for (begin..end) |unit| runUnit(plan, plan.part(a, @intCast(unit)), thread);
+                }
+            };
         }
 
-        pub fn run(
-            op: *const abi.Op,
-            step: *const abi.Step,
-            thread: *const abi.Thread,
-            begin: u32,
-            end: u32,
-        ) callconv(.c) void {
-            const a: *const Linear = @ptrCast(&op.args);
-            const plan = Plan.of(a, step, rowBytes(a.k), has_tables);
-            for (begin..end) |unit| {
-                const part = plan.part(a, @intCast(unit));
-                switch (plan.path) {
-                    .direct => direct(part),
-                    .grouped => grouped.run(Self, part, thread),
-                    .panel => many(part, thread),
-                    .table => if (has_tables) lookUp(part, thread),
-                }
+        const preferred = Entry(if (has_tables) .table else .panel);
+        pub const units = preferred.units;
+        pub const run = preferred.run;
+
+        fn runUnit(plan: Plan, part: Part, thread: *const abi.Thread) void {
+            switch (plan.path) {
+                .direct => direct(part),
+                .grouped => grouped.run(Self, part, thread),
+                .panel => many(part, thread),
+                .table => if (has_tables) lookUp(part, thread),
+                .hybrid => if (dot.kind == .vnni) hybrid.run(Self, layout, part, thread),
             }
         }
 
@@ -451,7 +481,7 @@ pub fn Ternary(comptime layout: type) type {
         }
 
         /// Many rows: a panel of 64 rows is decoded to L1 piece by piece, and used for all tokens.
-        fn many(part: Part, thread: *const abi.Thread) void {
+        pub fn many(part: Part, thread: *const abi.Thread) void {
             const codes: [*]align(64) u8 = @ptrFromInt(thread.scratch);
             const sums: [*]panel.Sums = @ptrFromInt(thread.scratch + panel.bytes);
             const steps = (part.a.k + 3) / 4;
@@ -481,7 +511,7 @@ pub fn Ternary(comptime layout: type) type {
         }
 
         /// Writes a row's columns of all blocks of a panel.
-        fn finishRow(part: Part, row: u32, sums: *const panel.Sums) void {
+        pub fn finishRow(part: Part, row: u32, sums: *const panel.Sums) void {
             const gates: u32 = if (part.a.gate != 0) 2 else 1;
             var block: u32 = 0;
             while (block < part.blocks) : (block += gates) {
@@ -514,13 +544,7 @@ pub fn Ternary(comptime layout: type) type {
             }
             var block: u32 = 0;
             while (rest > 0 and block < part.blocks) : (block += panel.blocks) {
-                many(.{
-                    .a = part.a,
-                    .first_block = part.first_block + block,
-                    .blocks = @min(panel.blocks, part.blocks - block),
-                    .first_row = part.first_row + part.rows - rest,
-                    .rows = rest,
-                }, thread);
+                many(part.slice(block, part.rows - rest, rest), thread);
             }
         }
 

@@ -11,6 +11,18 @@ fn ternary(comptime layout: type, priority: u32) abi.Entry {
     return entry(layout.name, Ternary(layout), .i8_row, priority);
 }
 
+/// The same layout with many rows as table look-ups beside products: another `linear` to choose.
+fn hybrid(comptime layout: type) abi.Entry {
+    var own = ternary(layout, 0);
+    const path = Ternary(layout).Entry(.hybrid);
+    own.op = "linear_hybrid";
+    own.run = &path.run;
+    own.units = &path.units;
+    return own;
+}
+
+const hybrids = if (dot.kind == .vnni) [_]abi.Entry{ hybrid(t2), hybrid(t5) } else [_]abi.Entry{};
+
 fn entry(
     comptime format: [*:0]const u8,
     comptime layout: type,
@@ -39,4 +51,4 @@ pub const entries = [_]abi.Entry{
     entry("f32", float.Float(.f32), .f32, 10),
     entry("f16", float.Float(.f16), .f32, 10),
     entry("bf16", float.Float(.bf16), .f32, 10),
-};
+} ++ hybrids;

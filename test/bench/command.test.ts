@@ -22,7 +22,8 @@ test("--json prints the machine and the results, exactly these fields, and --svg
   const { code, out } = bench(`${plan} --json --svg ${svg}`);
   expect(code).toBe(0);
   const report = JSON.parse(out);
-  expect(Object.keys(report)).toEqual(["machine", "layout", "results"]);
+  expect(Object.keys(report)).toEqual(["machine", "layout", "gemm", "results"]);
+  expect(report.gemm).toBe("plain");
   expect(Object.keys(report.machine)).toEqual(["cpu", "isa", "read_gbps", "int8_gmacs"]);
   expect(report.results.length).toBe(4);
   for (const result of report.results) {

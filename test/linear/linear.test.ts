@@ -1,6 +1,7 @@
 // Every linear layout on every instruction set gives the oracle's bits, whatever shape and threads.
 import { afterAll, describe, expect, test } from "bun:test";
 import type { Pool } from "../../core/native/host.ts";
+import type { NativeEntry } from "../../core/native/library.ts";
 import formats from "../../plugins/formats/index.ts";
 import { floatCase, type Options, ternaryCase } from "./cases.ts";
 import { natives, runLinear } from "./harness.ts";
@@ -21,18 +22,22 @@ function bitsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length);
 }
 
-/** Compares all layouts that start with `prefix` (or are listed), on all ISAs and 1..3 threads. */
+/** `linear`, or another way for the same packed weights (`linear_hybrid`). */
+const isLinear = ({ op, pack }: NativeEntry) =>
+  op === "linear" || (/^linear_/.test(op) && pack !== 0);
+
+/** Compares the linears of all layouts that fit, on all ISAs with 1 and 3 threads. */
 function check(formats: (format: string) => boolean, c: LinearCase, what: string): void {
   const wanted = bitsOf(linear(c));
   for (const [isa, native] of natives) {
     for (const entry of native.entries) {
-      if (entry.op !== "linear" || !formats(entry.format)) continue;
+      if (!isLinear(entry) || !formats(entry.format)) continue;
       for (const threads of [1, 3]) {
         const found = bitsOf(runLinear(native, poolOf(isa, threads), entry, c));
         const at = found.findIndex((word, i) => word !== wanted[i]);
         if (at !== -1) {
           throw new Error(
-            `${what}, ${entry.format} on ${isa}, ${threads} threads: element ${at} differs`,
+            `${what}, ${entry.op} ${entry.format} on ${isa}, ${threads} threads: element ${at} differs`,
           );
         }
       }
@@ -95,8 +100,27 @@ describe("ternary", () => {
   });
 
   test("many blocks of rows", () => {
-    for (const rows of [1, 3, 8, 13, 59, 300]) {
+    for (const rows of [1, 3, 8, 13, 59, 64, 79, 130, 300]) {
       check(ternary, ternaryCase(1100, 192, rows, rows, { extras: true }), `${rows} rows`);
+    }
+    for (const [n, k] of [
+      [1024, 3],
+      [1025, 260],
+      [2576, 84],
+      [3200, 81],
+    ] as const) {
+      check(ternary, ternaryCase(n, k, 70, n), `[${n}, ${k}]`);
+      const gated = ternaryCase(n - (n % 32), k, 66, n, { gate: "relu2", extras: true });
+      check(ternary, gated, `[${n}, ${k}], gated`);
+    }
+  });
+
+  test("many blocks of rows, extreme weights and activations", () => {
+    for (const weights of ["random", "plus", "minus"] as const) {
+      for (const inputs of ["low", "high"] as const) {
+        const c = ternaryCase(1024, 700, 65, 7, { weights, inputs });
+        check(ternary, c, `${weights} x ${inputs}`);
+      }
     }
   });
 
