@@ -27,9 +27,9 @@ pub fn detect() u32 {
     };
 }
 
-const Leaf = struct { a: u32, b: u32, c: u32, d: u32 };
+pub const Leaf = struct { a: u32, b: u32, c: u32, d: u32 };
 
-fn cpuid(leaf: u32, sub: u32) Leaf {
+pub fn cpuid(leaf: u32, sub: u32) Leaf {
     var a: u32 = undefined;
     var b: u32 = undefined;
     var c: u32 = undefined;

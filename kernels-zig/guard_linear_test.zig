@@ -2,6 +2,7 @@
 //! the check that every op of the table was run between guards.
 const std = @import("std");
 const abi = @import("abi.zig");
+const cache = @import("cache.zig");
 const guard = @import("guard_test.zig");
 const ops = @import("ops/ops.zig");
 const pools = @import("pool.zig");
@@ -77,8 +78,10 @@ const Activations = struct {
 const Case = struct { gate: u32 = 0, group: u32 = 0, extras: bool = false };
 
 fn linearRows(format: []const u8, n: u32, k: u32, rows: u32, case: Case, pool: u64) !void {
-    try linearOf("linear", format, n, k, rows, case, pool);
+    _ = try linearOf("linear", format, n, k, rows, case, pool);
 }
+
+/// Returns a hash of the outputs.
 
 fn linearOf(
     name: []const u8,
@@ -88,7 +91,7 @@ fn linearOf(
     rows: u32,
     case: Case,
     pool: u64,
-) !void {
+) !u64 {
     const entry = try guard.find(name, format);
     const weights = try Weights.init(format, n, k);
     defer weights.bytes.deinit();
@@ -125,6 +128,7 @@ fn linearOf(
     a.multiplier = 1;
     try guard.runFormat(name, format, a, &step, pool);
     for (out.items) |value| try std.testing.expect(std.math.isFinite(value));
+    return std.hash.Wyhash.hash(0, std.mem.sliceAsBytes(out.items));
 }
 
 const row_counts = [_]u32{ 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 16, 17, 31, 63, 64, 65, 130 };
@@ -161,9 +165,34 @@ test "look-ups beside products stay inside their arrays" {
         if (!std.mem.eql(u8, name, "linear_hybrid")) continue;
         const format = std.mem.span(entry.format);
         for ([_]u32{ 1, 20, 257, 640 }) |k| for ([_]u32{ 1, 64, 79, 130 }) |rows| {
-            try linearOf(name, format, 1030, k, rows, .{ .extras = true }, pool);
-            try linearOf(name, format, 2080, k, rows, .{ .gate = 1 }, pool);
+            _ = try linearOf(name, format, 1030, k, rows, .{ .extras = true }, pool);
+            _ = try linearOf(name, format, 2080, k, rows, .{ .gate = 1 }, pool);
         };
+    }
+}
+
+test "the size of the first-level cache changes no output" {
+    const pool = pools.create(2, 1 << 20);
+    defer pools.destroy(pool);
+    defer cache.assume(0);
+    for (ops.entries) |entry| {
+        const name = std.mem.span(entry.op);
+        const format = std.mem.span(entry.format);
+        if (!std.mem.startsWith(u8, name, "linear") or format.len == 0) continue;
+        if (format[0] != 't') continue;
+        for ([_]u32{ 340, 1300 }) |k| for ([_]u32{ 13, 40, 130 }) |rows| {
+            var hashes: [3]u64 = undefined;
+            for (&hashes, [_]u32{ 16 << 10, 32 << 10, 64 << 10 }) |*hash, bytes| {
+                cache.assume(bytes);
+                hash.* = try linearOf(name, format, 1100, k, rows, .{}, pool);
+            }
+            for (hashes) |hash| try std.testing.expectEqual(hashes[0], hash);
+        };
+        const grouped: Case = .{ .group = 320 };
+        cache.assume(32 << 10);
+        const hash = try linearOf(name, format, 96, 960, 70, grouped, pool);
+        cache.assume(64 << 10);
+        try std.testing.expectEqual(hash, try linearOf(name, format, 96, 960, 70, grouped, pool));
     }
 }
 

@@ -2,6 +2,7 @@
 pub const isa = "test";
 
 test {
+    _ = @import("cache.zig");
     _ = @import("executor.zig");
     _ = @import("memory.zig");
     _ = @import("rope_table.zig");

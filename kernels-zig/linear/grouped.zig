@@ -106,15 +106,16 @@ fn many(comptime Layout: type, part: Part, segments: Segments, scratch: *Scratch
     const a = part.a;
     const steps = (a.k + 3) / 4;
     const segment_steps = segments.columns / 4;
+    const panel_steps = Layout.panelSteps();
     var at: u32 = 0;
     var in_panel: u32 = 0;
     while (at < steps) {
         if (in_panel == 0) {
-            Layout.unpack(part, at, @min(Layout.panel_steps, steps - at), &scratch.codes);
+            Layout.unpack(part, at, @min(panel_steps, steps - at), &scratch.codes);
         }
         const in_segment = at % segment_steps;
         const to_end = @min(segment_steps - in_segment, steps - at);
-        const some = @min(to_end, Layout.panel_steps - in_panel);
+        const some = @min(to_end, panel_steps - in_panel);
         panel.multiply(
             @as([*]const u8, &scratch.codes) + in_panel * panel.step_bytes,
             some,
@@ -133,7 +134,7 @@ fn many(comptime Layout: type, part: Part, segments: Segments, scratch: *Scratch
             }
         }
         at += some;
-        in_panel = (in_panel + some) % Layout.panel_steps;
+        in_panel = (in_panel + some) % panel_steps;
     }
 }
 

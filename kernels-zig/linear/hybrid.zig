@@ -4,6 +4,7 @@
 //! additions alone leave half of the slots empty.
 const std = @import("std");
 const abi = @import("../abi.zig");
+const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
 const panel = @import("panel.zig");
 const turn16 = @import("pack.zig").turn16;
@@ -29,8 +30,10 @@ const step_rows = 2;
 /// Tokens of a register tile from which its products hide look-ups.
 const least_both = 4;
 
-/// Steps of a panel: whole blocks of every layout; less than panel.zig has, as tables share L1.
-const piece_steps = 80;
+/// Steps of a panel: less than panel.zig has, as tables share L1.
+fn pieceSteps() u32 {
+    return if (cache.l1Bytes() >= 48 << 10) 80 else 40;
+}
 
 const Tokens = @Vector(tokens, i16);
 const Wide = @Vector(tokens, i32);
@@ -242,7 +245,7 @@ pub fn run(comptime Self: type, comptime layout: type, part: Part, thread: *cons
 fn products(comptime Self: type, part: Part, s: *Scratch, cursor: anytype) void {
     const steps = (part.a.k + 3) / 4;
     // Pieces of equal length rather than a short one at the end.
-    const pieces = (steps - 1) / piece_steps + 1;
+    const pieces = (steps - 1) / pieceSteps() + 1;
     const most = ((steps - 1) / pieces / Self.planes + 1) * Self.planes;
     var at: u32 = 0;
     while (at < steps) : (at += most) {

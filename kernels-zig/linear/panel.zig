@@ -1,13 +1,21 @@
 //! Products of a panel of decoded codes with many tokens, in register tiles.
 //! A panel is [steps][blocks][64] codes in L1; sums are [tokens][blocks][16] int32.
+const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
 
 /// Blocks of 16 rows in a panel.
 pub const blocks = 4;
-/// Steps of 4 columns that a panel holds at most: it and its activations stay in L1, which most
-/// cores with VNNI have 48 KB of.
+/// Steps of 4 columns that a panel holds at most.
 pub const max_steps: u32 = if (dot.kind == .vnni) 130 else @min(dot.max_steps, 80);
 pub const step_bytes: u32 = blocks * 64;
+/// L1 that a panel of `max_steps` and its activations stay in.
+const roomy_l1 = 48 << 10;
+
+/// Steps of a panel that fits this core's L1.
+pub fn fittingSteps() u32 {
+    return if (cache.l1Bytes() >= roomy_l1) max_steps else @min(max_steps, 80);
+}
+
 pub const bytes = max_steps * step_bytes;
 
 pub const Sums = [blocks]dot.Total;

@@ -488,7 +488,7 @@ pub fn Ternary(comptime layout: type) type {
             const x = part.activations(0);
             const stride = part.a.x_stride;
             // Pieces of equal length rather than a short one at the end.
-            const pieces = (steps - 1) / panel_steps + 1;
+            const pieces = (steps - 1) / panelSteps() + 1;
             const most = ((steps - 1) / pieces / planes + 1) * planes;
             var at: u32 = 0;
             while (at + most < steps) : (at += most) {
@@ -549,7 +549,9 @@ pub fn Ternary(comptime layout: type) type {
         }
 
         /// Steps of a panel: whole blocks.
-        pub const panel_steps = panel.max_steps / planes * planes;
+        pub fn panelSteps() u32 {
+            return panel.fittingSteps() / planes * planes;
+        }
 
         /// Distance to the weights that are wanted after this piece: the next columns of the block,
         /// or the first ones of the next panel's.
