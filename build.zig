@@ -15,11 +15,11 @@ const isas = [_]Isa{
     } } },
     .{ .name = "avx2", .arch = .x86_64, .features = .{ .x86 = .{
         .model = &std.Target.x86.cpu.x86_64_v3,
-        .add = &.{ .bmi2, .f16c, .fma },
+        .add = &.{ .avx2, .bmi2, .f16c, .fma },
     } } },
     .{ .name = "avx512", .arch = .x86_64, .features = .{ .x86 = .{
         .model = &std.Target.x86.cpu.x86_64_v4,
-        .add = &.{ .bmi2, .f16c, .fma, .avx512vnni, .avx512vbmi, .avx512vbmi2, .gfni },
+        .add = &.{ .avx512bw, .avx512vnni, .avx512vbmi, .avx512vbmi2, .gfni },
     } } },
     .{ .name = "generic", .arch = .aarch64, .features = .{ .arm = &.{} } },
     .{ .name = "neon", .arch = .aarch64, .features = .{ .arm = &.{ .dotprod, .fullfp16 } } },
@@ -101,15 +101,24 @@ fn addHeader(b: *std.Build) void {
     b.step("header", "Write the files generated from abi.zig").dependOn(&update.step);
 }
 
-/// `zig build test` runs the Zig unit tests on the host's best instructions.
+/// `zig build test` runs the Zig unit tests compiled for each ISA that the host has.
 fn addTests(b: *std.Build, optimize: std.builtin.OptimizeMode) void {
-    const tests = b.addTest(.{ .root_module = b.createModule(.{
-        .root_source_file = b.path("kernels-zig/test.zig"),
-        .target = b.graph.host,
-        .optimize = if (optimize == .ReleaseFast) .ReleaseSafe else optimize,
-        .link_libc = true,
-    }) });
-    b.step("test", "Run the Zig unit tests").dependOn(&b.addRunArtifact(tests).step);
+    const step = b.step("test", "Run the Zig unit tests");
+    const host = b.graph.host.result;
+    const mode = if (optimize == .ReleaseFast) .ReleaseSafe else optimize;
+    for (isas) |isa| {
+        if (isa.arch != host.cpu.arch) continue;
+        const wanted = switch (isa.features) {
+            .x86 => |x86| std.Target.x86.featureSet(x86.add),
+            .arm => |add| std.Target.aarch64.featureSet(add),
+        };
+        if (!host.cpu.features.isSuperSetOf(wanted)) continue;
+        const tests = b.addTest(.{
+            .name = b.fmt("test-{s}", .{isa.name}),
+            .root_module = module(b, isa, host.os.tag, "kernels-zig/test.zig", mode),
+        });
+        step.dependOn(&b.addRunArtifact(tests).step);
+    }
 }
 
 /// `zig build test-neon` makes zig-out/bin/replay-<isa>, aarch64 programs that run single ops.

@@ -6,6 +6,7 @@ const std = @import("std");
 const abi = @import("../abi.zig");
 const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
+const parts = @import("parts.zig");
 const panel = @import("panel.zig");
 const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
@@ -69,13 +70,8 @@ pub fn cut(blocks: u32, rows: u32, threads: u32) ?Pieces {
     var most: u32 = max_tokens;
     while (most >= least_rows) : (most /= 2) {
         const chunks = (rows - 1) / (most + spare) + 1;
-        var across = (blocks - 1) / max_blocks + 1;
-        while (blocks / across >= least_blocks) : (across += 1) {
-            const units = across * chunks;
-            if (units % threads == 0 or units >= 4 * threads) {
-                return .{ .across = across, .chunk = (rows - 1) / chunks + 1 };
-            }
-        }
+        const found = parts.count(blocks, least_blocks, max_blocks, chunks, threads);
+        if (found) |across| return .{ .across = across, .chunk = (rows - 1) / chunks + 1 };
     }
     return null;
 }
@@ -426,10 +422,10 @@ fn readCodes(
         var fifth: [4]dot.Total = @splat(@splat((entries - 1) / 2));
         for (0..some) |i| {
             const bytes: dot.Codes = w[i * 64 ..][0..64].*;
-            const parts = layout.segments(bytes);
+            const split = layout.segments(bytes);
             const to: *[64]u16 = @ptrCast(s.codes[i][b * 16 ..][0..16]);
-            to.* = offsets(parts.fours);
-            if (layout.planes == 5) fifth[i] = parts.fifth;
+            to.* = offsets(split.fours);
+            if (layout.planes == 5) fifth[i] = split.fifth;
         }
         if (layout.planes == 5) {
             const shift: @Vector(16, u5) = @splat(16);

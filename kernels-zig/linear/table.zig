@@ -5,7 +5,9 @@
 //! pass 32767 (by the tokens' sums of |x|) the upper bits are moved to a second int16.
 const std = @import("std");
 const abi = @import("../abi.zig");
+const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
+const parts = @import("parts.zig");
 const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
 
@@ -20,16 +22,23 @@ const tiles = 2;
 pub const chunk = tiles * tokens;
 /// Rows of x from which tables pay.
 pub const least_rows = tokens;
-/// Rows of W in a unit at most, in blocks: making the tables costs as much as about 80 rows.
+/// Blocks of rows of W in a unit: making the tables costs as much as about 80 rows.
+pub const least_blocks = 40;
 pub const max_blocks = 216;
 const max_rows = max_blocks * abi.block_rows;
 /// Columns up to which the upper bits of a sum of products with -128 fit their int16.
 pub const max_columns = 65_000;
 const entries = 81;
-/// Segments of a block of t2, and in a pass: their tables stay in L1.
+/// Segments of a block of t2, and in a pass at most: their tables stay in L1.
 const block_segments = 4;
-const pass_blocks = 2;
-const segments = pass_blocks * block_segments;
+const max_pass = 2;
+const segments = max_pass * block_segments;
+
+/// Blocks whose tables fit this core's L1, 21 KB each.
+fn passBlocks() u32 {
+    return if (cache.l1Bytes() >= 48 << 10) max_pass else 1;
+}
+
 /// The size of an entry, as a shift.
 const offset_bits = std.math.log2(@sizeOf(Entry));
 
@@ -52,12 +61,11 @@ comptime {
     std.debug.assert(entries * @sizeOf(Entry) <= 1 << 16);
 }
 
-/// Units along n: enough for several threads, but tall.
-pub fn across(blocks: u32, rows: u32) u32 {
-    const least = (blocks + max_blocks - 1) / max_blocks;
-    const chunks = (rows + chunk - 1) / chunk;
-    const wanted = (4 + chunks - 1) / chunks;
-    return @max(least, @min(wanted, blocks / 40));
+/// Parts that blocks of rows of W are cut into: tall ones, but enough for the threads.
+pub fn across(blocks: u32, rows: u32, threads: u32) u32 {
+    const chunks = (rows - 1) / chunk + 1;
+    return parts.count(blocks, least_blocks, max_blocks, chunks, threads) orelse
+        @max(blocks / least_blocks, (blocks - 1) / max_blocks + 1);
 }
 
 /// Sums over trits (not codes) for all tokens of the part; `sumsOf` gives them out.
@@ -67,14 +75,15 @@ pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thr
     const count = (part.rows + tokens - 1) / tokens;
     const rows = part.blocks * abi.block_rows;
     const depth: u32 = @intCast(stride / 64);
+    const pass = passBlocks();
     var used: [tiles]Sizes = @splat(@splat(0));
     for (0..count) |t| {
         scratch.split[t] = false;
         @memset(scratch.low[t][0..rows], @as(Entry, @splat(0)));
     }
     var kb: u32 = 0;
-    while (kb < depth) : (kb += pass_blocks) {
-        const some = @min(pass_blocks, depth - kb);
+    while (kb < depth) : (kb += pass) {
+        const some = @min(pass, depth - kb);
         for (0..some) |c| {
             readCodes(weights + (kb + c) * 64, stride, part.blocks, scratch.codes[2 * c ..][0..2]);
         }
@@ -89,11 +98,15 @@ pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thr
             }
             used[t] += sizes;
             if (@reduce(.Max, used[t]) > std.math.maxInt(i16)) {
-                carry(scratch, t, rows);
-                used[t] = sizes + @as(Sizes, @splat(255));
+                // Signs cancel: sums are mostly far from their bound.
+                used[t] = sizes + largest(scratch.low[t][0..rows]);
+                if (@reduce(.Max, used[t]) > std.math.maxInt(i16)) {
+                    carry(scratch, t, rows);
+                    used[t] = sizes + @as(Sizes, @splat(255));
+                }
             }
             const sums = scratch.low[t][0..rows];
-            const next = weights + (kb + pass_blocks + t % pass_blocks) * 64;
+            const next = weights + (kb + pass + t % pass) * 64;
             // The second half of the last tile may have no tokens.
             if (part.rows - t * tokens > group) {
                 addAll(tokens, some, scratch, sums, next, stride);
@@ -189,7 +202,7 @@ inline fn addAll(
     next: [*]const u8,
     stride: u64,
 ) void {
-    if (blocks == pass_blocks) {
+    if (blocks == max_pass) {
         add(width, segments, scratch, sums, next, stride);
     } else add(width, block_segments, scratch, sums, next, stride);
 }
@@ -211,18 +224,29 @@ fn add(
         const first = b * abi.block_rows;
         for (sums[first..][0..abi.block_rows], first..) |*to, r| {
             const low: *Sum = @ptrCast(to);
+            @prefetch(@as([*]const Entry, @ptrCast(to)) + 8, .{});
             var sum = low.*;
-            inline for (0..count) |j| {
-                // A load each: less work than taking a word of four apart.
-                const offset: u64 = scratch.codes[j / 2][r][j % 2];
-                const segment = j / 4 * 4 + j % 2 * 2 + j / 2 % 2;
-                const base = segment * entries * @sizeOf(Entry);
-                const entry: *const Sum = @ptrCast(@alignCast(tables + base + offset));
-                sum +%= entry.*;
+            inline for (0..count / 2) |pair| {
+                // Both offsets in one load, kept so by `volatile`: loads are what bounds this loop.
+                const word: *const volatile u32 = @ptrCast(&scratch.codes[pair][r]);
+                const offsets = word.*;
+                inline for (.{ offsets & 0xffff, offsets >> 16 }, 0..) |offset, i| {
+                    const segment = pair / 2 * 4 + i * 2 + pair % 2;
+                    const base = segment * entries * @sizeOf(Entry);
+                    const entry: *const Sum = @ptrCast(@alignCast(tables + base + offset));
+                    sum +%= entry.*;
+                }
             }
             low.* = sum;
         }
     }
+}
+
+/// The largest size of a token's sums.
+fn largest(sums: []const Entry) Sizes {
+    var most: Sizes = @splat(0);
+    for (sums) |sum| most = @max(most, @abs(sum));
+    return most;
 }
 
 /// Moves all but 8 bits of a tile's sums to their upper parts.

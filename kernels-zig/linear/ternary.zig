@@ -134,13 +134,13 @@ const Plan = struct {
             const enough: u32 = @intCast((unit_bytes - 1) / row_bytes + 1);
             unit = @max((@min(enough, blocks / 16) + 1) & ~@as(u32, 1), 2);
         } else if (path == .table) {
-            const even = blocks / table.across(blocks, rows) + 1;
-            unit = @min((even + 1) & ~@as(u32, 1), table.max_blocks);
+            const parts = table.across(blocks, rows, step.threads);
+            // Even, so that gate and up stay together.
+            unit = ((blocks - 1) / parts + 2) & ~@as(u32, 1);
             chunk = table.chunk;
         } else if (path == .hybrid) {
             const pieces = hybrid.cut(blocks, rows, step.threads).?;
-            const even = (blocks + pieces.across - 1) / pieces.across;
-            unit = (even + panel.blocks - 1) / panel.blocks * panel.blocks;
+            unit = ((blocks - 1) / pieces.across / panel.blocks + 1) * panel.blocks;
             chunk = pieces.chunk;
         } else if (path == .grouped) {
             unit = if (blocks < 64) panel.blocks else 4 * panel.blocks;
