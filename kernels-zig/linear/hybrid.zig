@@ -8,6 +8,7 @@ const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
 const parts = @import("parts.zig");
 const panel = @import("panel.zig");
+const segment = @import("segment.zig");
 const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
 
@@ -20,7 +21,7 @@ const spare = tokens / 2;
 /// Blocks of 16 rows of W that are looked up in a unit at most.
 const max_table_blocks = 64;
 const max_rows = max_table_blocks * abi.block_rows;
-const entries = 81;
+const entries = segment.entries;
 /// Segments of 4 columns whose tables are in L1.
 const segments = 4;
 /// Blocks of the layout whose codes are read together.
@@ -138,7 +139,7 @@ fn Cursor(comptime layout: type) type {
                 widen(s, c.tile, c.rows);
                 used.* = sizes;
             }
-            for (0..segments) |j| tabulate(&s.tables[j], x[4 * j ..][0..4].*);
+            for (0..segments) |j| fill(&s.tables[j], x[4 * j ..][0..4].*);
             return true;
         }
 
@@ -443,25 +444,8 @@ inline fn offsets(codes: dot.Codes) @Vector(64, u16) {
     return @as(@Vector(64, u16), codes) << @as(@Vector(64, u4), @splat(6));
 }
 
-/// All sums of +-x of a segment's columns, by their base-3 code.
-noinline fn tabulate(table: *[entries]Tokens, x: [4]Tokens) void {
-    const none: Tokens = @splat(0);
-    inline for (signed(signed(.{none}, x[0]), x[1]), 0..) |low, e| {
-        inline for (signed(signed(.{low}, x[2]), x[3]), 0..) |sum, high| {
-            table[9 * high + e] = sum;
-        }
-    }
-}
-
-/// Each sum less x, itself and plus x: a further base-3 digit.
-inline fn signed(sums: anytype, x: Tokens) [3 * sums.len]Tokens {
-    var all: [3 * sums.len]Tokens = undefined;
-    inline for (0..sums.len) |i| {
-        all[i] = sums[i] - x;
-        all[sums.len + i] = sums[i];
-        all[2 * sums.len + i] = sums[i] + x;
-    }
-    return all;
+noinline fn fill(table: *[entries]Tokens, x: [4]Tokens) void {
+    segment.tabulate(Tokens, table, x);
 }
 
 fn widen(s: *Scratch, t: u32, rows: u32) void {

@@ -8,6 +8,7 @@ const abi = @import("../abi.zig");
 const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
 const parts = @import("parts.zig");
+const segment = @import("segment.zig");
 const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
 
@@ -28,7 +29,7 @@ pub const max_blocks = 216;
 const max_rows = max_blocks * abi.block_rows;
 /// Columns up to which the upper bits of a sum of products with -128 fit their int16.
 pub const max_columns = 65_000;
-const entries = 81;
+const entries = segment.entries;
 /// Segments of a block of t2, and in a pass at most: their tables stay in L1.
 const block_segments = 4;
 const max_pass = 2;
@@ -94,7 +95,7 @@ pub fn run(part: Part, weights: [*]const u8, stride: u64, thread: *const abi.Thr
                 loadTokens(part, @intCast(t * tokens), @intCast((kb + c) * 16), &x);
                 for (x) |column| sizes += @abs(column);
                 const tables = scratch.tables[c * block_segments ..][0..block_segments];
-                for (tables, 0..) |*table, j| tabulate(table, x, j);
+                for (tables, 0..) |*table, j| fill(table, x, j);
             }
             used[t] += sizes;
             if (@reduce(.Max, used[t]) > std.math.maxInt(i16)) {
@@ -173,25 +174,9 @@ fn loadTokens(part: Part, first: u32, column: u32, out: *[16]Entry) void {
     }
 }
 
-/// All sums of +-x of the segment's columns j, 4 + j, 8 + j, 12 + j, by their base-3 code.
-fn tabulate(table: *[entries]Entry, x: [16]Entry, j: usize) void {
-    const none: Entry = @splat(0);
-    inline for (signed(signed(.{none}, x[8 + j]), x[12 + j]), 0..) |high, e| {
-        inline for (signed(signed(.{high}, x[j]), x[4 + j]), 0..) |sum, low| {
-            table[9 * e + low] = sum;
-        }
-    }
-}
-
-/// Each sum less x, itself and plus x: a further base-3 digit.
-inline fn signed(sums: anytype, x: Entry) [3 * sums.len]Entry {
-    var all: [3 * sums.len]Entry = undefined;
-    inline for (0..sums.len) |i| {
-        all[i] = sums[i] - x;
-        all[sums.len + i] = sums[i];
-        all[2 * sums.len + i] = sums[i] + x;
-    }
-    return all;
+/// The table of the columns j, 4 + j, 8 + j, 12 + j.
+fn fill(table: *[entries]Entry, x: [16]Entry, j: usize) void {
+    segment.tabulate(Entry, table, .{ x[j], x[4 + j], x[8 + j], x[12 + j] });
 }
 
 inline fn addAll(
@@ -231,8 +216,8 @@ fn add(
                 const word: *const volatile u32 = @ptrCast(&scratch.codes[pair][r]);
                 const offsets = word.*;
                 inline for (.{ offsets & 0xffff, offsets >> 16 }, 0..) |offset, i| {
-                    const segment = pair / 2 * 4 + i * 2 + pair % 2;
-                    const base = segment * entries * @sizeOf(Entry);
+                    const index = pair / 2 * 4 + i * 2 + pair % 2;
+                    const base = index * entries * @sizeOf(Entry);
                     const entry: *const Sum = @ptrCast(@alignCast(tables + base + offset));
                     sum +%= entry.*;
                 }
