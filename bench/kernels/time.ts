@@ -12,6 +12,7 @@ const { values: flags } = parseArgs({
     isa: { type: "string" },
     threads: { type: "string", default: "1" },
     layout: { type: "string", default: "t2,t5" },
+    op: { type: "string", default: "linear" },
     rows: { type: "string", default: "1,4,8,16,128,512" },
     shape: { type: "string", default: "2560x2560" },
     megabytes: { type: "string", default: "128" },
@@ -21,7 +22,7 @@ const { values: flags } = parseArgs({
 });
 
 if (flags.help) {
-  console.log(`bun bench/kernels/time.ts [--isa avx2] [--threads 2] [--layout t2,t5] [--rows 1,128]
+  console.log(`bun bench/kernels/time.ts [--isa avx2] [--threads 2] [--layout t2,t5] [--op linear_hybrid] [--rows 1,128]
     [--shape 2560x6912] (rows of W x columns) [--megabytes 128] of weights for few rows [--rounds 7]
 Best of the rounds; the probes run between the rounds.`);
   process.exit(0);
@@ -94,8 +95,8 @@ function machine(): { read: number; int8: number } {
 console.log(`${native.isa}, ${pool.threads} threads, W [${n}, ${k}]`);
 console.log("layout  rows      us/op     GB/s  of read    GMAC/s  of int8");
 for (const layout of flags.layout.split(",")) {
-  const entry = native.find("linear", layout);
-  if (!entry) throw new Error(`no layout ${layout}`);
+  const entry = native.find(flags.op, layout);
+  if (!entry) throw new Error(`no ${flags.op} ${layout}`);
   const bytes = native.host.packedBytes(entry, n, k);
   const copies = Math.max(1, Math.floor(weightBytes / bytes));
   const trits = Int8Array.from({ length: n * k }, () => Math.floor(Math.random() * 3) - 1);

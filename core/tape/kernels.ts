@@ -9,6 +9,11 @@ const ternaryLayoutName = /^t\d/;
 /** Another `linear` of a layout, with the same bits, is an op `linear_<name>` of the same library. */
 export const linearPrefix = "linear_";
 
+/** Whether an entry multiplies by weights that it packs. */
+export function isLinear({ op, pack }: NativeEntry): boolean {
+  return (op === "linear" || op.startsWith(linearPrefix)) && pack !== 0;
+}
+
 export class KernelTable {
   readonly #entries: readonly NativeEntry[];
   #preferred: string | undefined;

@@ -10,6 +10,7 @@ import type { Plugin } from "../plugin/plugin.ts";
 import type { Quantizer } from "../plugin/quantizer.ts";
 import { Registry } from "../registry.ts";
 import { Random } from "../sampling/random.ts";
+import { isLinear } from "../tape/kernels.ts";
 import {
   expected,
   type LinearCase,
@@ -77,7 +78,7 @@ export function testKernel(kernel: Kernel, options: KernelTestOptions): KernelRe
     );
   }
   // Without a pack an entry runs on the rows of a mapped file; the suite tests packed layouts.
-  const linear = library.entries.filter((entry) => entry.op === "linear" && entry.pack !== 0);
+  const linear = library.entries.filter(isLinear);
   const unpack = library.entries.filter((entry) => entry.op === "unpack");
   if (linear.length + unpack.length === 0) {
     throw new WrinkleFreeError("plugin", `kernel ${kernel.name}: it has no linear and no unpack`);

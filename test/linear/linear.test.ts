@@ -1,7 +1,7 @@
 // Every linear layout on every instruction set gives the oracle's bits, whatever shape and threads.
 import { afterAll, describe, expect, test } from "bun:test";
 import type { Pool } from "../../core/native/host.ts";
-import type { NativeEntry } from "../../core/native/library.ts";
+import { isLinear } from "../../core/tape/kernels.ts";
 import formats from "../../plugins/formats/index.ts";
 import { floatCase, type Options, ternaryCase } from "./cases.ts";
 import { natives, runLinear } from "./harness.ts";
@@ -21,10 +21,6 @@ afterAll(() => {
 function bitsOf(values: Float32Array): Uint32Array {
   return new Uint32Array(values.buffer, values.byteOffset, values.length);
 }
-
-/** `linear`, or another way for the same packed weights (`linear_hybrid`). */
-const isLinear = ({ op, pack }: NativeEntry) =>
-  op === "linear" || (/^linear_/.test(op) && pack !== 0);
 
 /** Compares the linears of all layouts that fit, on all ISAs with 1 and 3 threads. */
 function check(formats: (format: string) => boolean, c: LinearCase, what: string): void {
