@@ -13,7 +13,7 @@ const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
 
 /// Tokens of a table entry.
-pub const tokens = 32;
+const tokens = 32;
 const tiles = 4;
 const max_tokens = tiles * tokens;
 /// Rows of x in a unit past its tiles, at most: too few for a tile.

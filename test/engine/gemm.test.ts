@@ -1,5 +1,6 @@
 // How many rows are multiplied is chosen by name or by measuring; the choice changes no bit.
 import { expect, test } from "bun:test";
+import { Gemm } from "../../core/engine/gemm.ts";
 import { measureLinears } from "../../core/engine/measure.ts";
 import { WrinkleFreeError } from "../../core/errors.ts";
 import { KernelTable } from "../../core/tape/kernels.ts";
@@ -35,6 +36,19 @@ for (const [isa, native] of natives) {
       expect(other.gemm).toBe(gemm);
       expect(evaluate(other, tokens)).toEqual(wanted);
     }
+  });
+
+  test(`${isa}: the measured one runs, and gives the same bits`, async () => {
+    const tokens = Array.from({ length: 70 }, (_, i) => 4 + i);
+    using runtime = await openFixture(model, { isa });
+    const wanted = evaluate(runtime, tokens).map((row) => row.slice());
+    const linears = runtime.kernels.linearsOf(runtime.kernels.ternaryLayout(runtime.info.layout));
+    const gemm = new Gemm(runtime.tape, linears, undefined, true);
+    expect(gemm.name).toBe("plain");
+    using pool = native.host.createPool(2);
+    gemm.decide(native.host, pool);
+    expect(["plain", isa === "avx512" ? "hybrid" : "plain"]).toContain(gemm.name);
+    expect(evaluate(runtime, tokens)).toEqual(wanted);
   });
 
   test(`${isa}: a name that there is not is refused`, async () => {
