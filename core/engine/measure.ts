@@ -75,29 +75,33 @@ function alternate(ops: readonly DataView[], run: (op: DataView) => void): numbe
   return times.map((all) => Math.min(...all));
 }
 
-/** A block of 16 rows of trits again and again: what a table look-up costs depends on the weights. */
+/** Some rows of trits again and again: enough to need all entries of a look-up's tables. */
 function packedWeights(host: Host, pool: Pool, entry: NativeEntry, n: number, k: number): Region {
   const bytes = host.packedBytes(entry, n, k);
   const region = host.alloc(bytes);
-  const trits = Int8Array.from({ length: blockRows * k }, (_, i) => (scrambled(i) % 3) - 1);
+  const rows = Math.min(n, 8 * blockRows);
+  const trits = Int8Array.from({ length: rows * k }, (_, i) => (scrambled(i) % 3) - 1);
   host.pack(pool, {
     source: addressOf(trits),
     sourceBytes: trits.byteLength,
     pack: entry.pack,
     out: region.address,
-    n: blockRows,
+    n: rows,
     k,
     blockStep: 1,
     float: 0,
-    totalRows: blockRows,
+    totalRows: rows,
   });
   const all = bytesView(region.address, bytes);
-  let filled = host.packedBytes(entry, blockRows, k);
+  let filled = host.packedBytes(entry, rows, k);
   for (; filled < bytes; filled *= 2) all.copyWithin(filled, 0, Math.min(filled, bytes - filled));
   return region;
 }
 
-/** 16 bits that look random (multiplicative hashing). */
+/** 16 bits that look random: the finalizer of MurmurHash3. */
 function scrambled(i: number): number {
-  return Math.imul(i + 1, 0x9e3779b1) >>> 16;
+  let bits = Math.imul(i + 1, 0x9e3779b1);
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return bits >>> 16;
 }
