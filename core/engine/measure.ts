@@ -80,10 +80,12 @@ function packedWeights(host: Host, pool: Pool, entry: NativeEntry, n: number, k:
   const bytes = host.packedBytes(entry, n, k);
   const region = host.alloc(bytes);
   const rows = Math.min(n, 8 * blockRows);
-  const trits = Int8Array.from({ length: rows * k }, (_, i) => (scrambled(i) % 3) - 1);
+  using trits = host.alloc(rows * k);
+  const values = bytesView(trits.address, rows * k);
+  for (let i = 0; i < values.length; i++) values[i] = (scrambled(i) % 3) - 1;
   host.pack(pool, {
-    source: addressOf(trits),
-    sourceBytes: trits.byteLength,
+    source: trits.address,
+    sourceBytes: values.length,
     pack: entry.pack,
     out: region.address,
     n: rows,

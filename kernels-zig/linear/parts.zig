@@ -7,6 +7,7 @@ const plenty = 4;
 /// Into how many parts the blocks of rows of W are cut, so that the units, that times `chunks`, are
 /// the same for each thread: the fewest of parts of `least` to `most` blocks, null if there are none.
 pub fn count(blocks: u32, least: u32, most: u32, chunks: u32, threads: u32) ?u32 {
+    std.debug.assert(threads > 0);
     var found = (blocks - 1) / most + 1;
     while (blocks / found >= least) : (found += 1) {
         const units = found * chunks;
