@@ -82,7 +82,6 @@ fn linearRows(format: []const u8, n: u32, k: u32, rows: u32, case: Case, pool: u
 }
 
 /// Returns a hash of the outputs.
-
 fn linearOf(
     name: []const u8,
     format: []const u8,
@@ -168,6 +167,10 @@ test "look-ups beside products stay inside their arrays" {
             _ = try linearOf(name, format, 1030, k, rows, .{ .extras = true }, pool);
             _ = try linearOf(name, format, 2080, k, rows, .{ .gate = 1 }, pool);
         };
+        // The last of 21 units has two blocks.
+        const many = pools.create(21, 1 << 20);
+        defer pools.destroy(many);
+        _ = try linearOf(name, format, 1362 * abi.block_rows, 20, 70, .{}, many);
     }
 }
 

@@ -80,7 +80,14 @@ pub fn cut(blocks: u32, rows: u32, threads: u32) ?Pieces {
 /// Blocks of a unit that are looked up, so that whole panels remain.
 fn tableBlocks(blocks: u32) u32 {
     const multiplied = (blocks * 60 / 100 + 3) / 4 * 4;
-    return @min(blocks - multiplied, max_table_blocks);
+    return @min(blocks -| multiplied, max_table_blocks);
+}
+
+test "a unit, however short, has the rows that are looked up" {
+    for (1..max_blocks + 1) |i| {
+        const blocks: u32 = @intCast(i);
+        try std.testing.expect(tableBlocks(blocks) <= blocks);
+    }
 }
 
 /// Where the look-ups of a part are: group of blocks, pass, tile of tokens, row.
@@ -192,7 +199,7 @@ pub fn run(comptime Self: type, comptime layout: type, part: Part, thread: *cons
     // The last tile may be half full: one token stands for the missing ones.
     const count: u32 = @min((part.rows + tokens / 2) / tokens, tiles);
     var block: u32 = 0;
-    if (count == 0) {
+    if (count == 0 or looked_up == 0) {
         while (block < part.blocks) : (block += panel.blocks) {
             Self.many(part.slice(block, 0, part.rows), thread);
         }
