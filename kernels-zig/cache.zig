@@ -8,8 +8,13 @@ const usual: u32 = 32 << 10;
 
 var known: u32 = 0;
 
+/// Whether the core has the 48 KB of newer ones, not 32.
+pub fn isRoomy() bool {
+    return l1Bytes() >= 48 << 10;
+}
+
 /// Bytes, asked of the core that calls first.
-pub fn l1Bytes() u32 {
+fn l1Bytes() u32 {
     const before = @atomicLoad(u32, &known, .monotonic);
     if (before != 0) return before;
     const found = detect();

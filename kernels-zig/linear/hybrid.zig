@@ -34,7 +34,7 @@ const least_both = 4;
 
 /// Steps of a panel: less than panel.zig has, as tables share L1.
 fn pieceSteps() u32 {
-    return if (cache.l1Bytes() >= 48 << 10) 80 else 40;
+    return if (cache.isRoomy()) 80 else 40;
 }
 
 const Tokens = @Vector(tokens, i16);

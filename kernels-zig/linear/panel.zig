@@ -8,12 +8,10 @@ pub const blocks = 4;
 /// Steps of 4 columns that a panel holds at most.
 pub const max_steps: u32 = if (dot.kind == .vnni) 130 else @min(dot.max_steps, 80);
 pub const step_bytes: u32 = blocks * 64;
-/// L1 that a panel of `max_steps` and its activations stay in.
-const roomy_l1 = 48 << 10;
 
-/// Steps of a panel that fits this core's L1.
+/// Steps of a panel that fits this core's L1 with its activations.
 pub fn fittingSteps() u32 {
-    return if (cache.l1Bytes() >= roomy_l1) max_steps else @min(max_steps, 80);
+    return if (cache.isRoomy()) max_steps else @min(max_steps, 80);
 }
 
 pub const bytes = max_steps * step_bytes;

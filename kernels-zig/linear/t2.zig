@@ -42,13 +42,8 @@ inline fn right(sums: dot.Total, comptime bits: u5) dot.Total {
 
 /// Base-3 codes of the block's segments, four columns a byte.
 pub inline fn segments(bytes: dot.Codes) struct { fours: dot.Codes } {
-    // Two bits a weight to base 3: c0 + 3 c1 in the low half of a byte, 9 times that in the high.
-    const low = pairs(bytes & @as(dot.Codes, @splat(0x0f)));
-    const high = pairs((bytes >> @splat(4)) & @as(dot.Codes, @splat(0x0f)));
-    return .{ .fours = low + (high << @splat(3)) + high };
-}
-
-/// c0 + 4 c1 to c0 + 3 c1.
-inline fn pairs(nibbles: dot.Codes) dot.Codes {
-    return nibbles - ((nibbles >> @splat(2)) & @as(dot.Codes, @splat(3)));
+    // Two bits a weight become base 3: pairs of weights in each half of a byte, then both.
+    const pairs = bytes - ((bytes >> @splat(2)) & @as(dot.Codes, @splat(0x33)));
+    const upper = pairs >> @splat(4);
+    return .{ .fours = pairs - (upper << @splat(3)) + upper };
 }

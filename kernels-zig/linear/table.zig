@@ -9,6 +9,7 @@ const cache = @import("../cache.zig");
 const dot = @import("dot.zig");
 const parts = @import("parts.zig");
 const segment = @import("segment.zig");
+const t2 = @import("t2.zig");
 const turn16 = @import("pack.zig").turn16;
 const Part = @import("ternary.zig").Part;
 
@@ -37,7 +38,7 @@ const segments = max_pass * block_segments;
 
 /// Blocks whose tables fit this core's L1, 21 KB each.
 fn passBlocks() u32 {
-    return if (cache.l1Bytes() >= 48 << 10) max_pass else 1;
+    return if (cache.isRoomy()) max_pass else 1;
 }
 
 /// The size of an entry, as a shift.
@@ -145,10 +146,7 @@ fn turned(sums: *const [max_rows]Entry, index: u32, block: u32) [group]@Vector(1
 fn readCodes(weights: [*]const u8, stride: u64, blocks: u32, out: *[2][max_rows][2]u16) void {
     for (0..blocks) |b| {
         const bytes: dot.Codes = weights[b * stride ..][0..64].*;
-        // Two bits a weight become base 3: pairs of weights in each half of a byte, then both.
-        const pairs = bytes - ((bytes >> @splat(2)) & @as(dot.Codes, @splat(0x33)));
-        const upper = pairs >> @splat(4);
-        const codes: @Vector(32, u16) = @bitCast(pairs - (upper << @splat(3)) + upper);
+        const codes: @Vector(32, u16) = @bitCast(t2.segments(bytes).fours);
         const even = (codes & @as(@Vector(32, u16), @splat(0xff))) << @splat(offset_bits);
         const odd = (codes & @as(@Vector(32, u16), @splat(0xff00))) >> @splat(8 - offset_bits);
         for ([2]@Vector(32, u16){ even, odd }, out) |offsets, *rows| {

@@ -117,13 +117,14 @@ const Plan = struct {
         const logits = a.rows == @intFromEnum(abi.Rows.logits);
         const rows = if (logits) step.logit_rows else step.rows;
         const blocks = (a.n + block_rows - 1) / block_rows;
+        const pieces = if (many_path == .hybrid) hybrid.cut(blocks, rows, step.threads) else null;
         const path: Path = if (a.group != 0)
             .grouped
         else if (rows <= direct_rows)
             .direct
         else if (many_path == .table and rows >= table.least_rows and a.k <= table.max_columns)
             .table
-        else if (many_path == .hybrid and hybrid.cut(blocks, rows, step.threads) != null)
+        else if (pieces != null)
             .hybrid
         else
             .panel;
@@ -139,9 +140,8 @@ const Plan = struct {
             unit = ((blocks - 1) / parts + 2) & ~@as(u32, 1);
             chunk = table.chunk;
         } else if (path == .hybrid) {
-            const pieces = hybrid.cut(blocks, rows, step.threads).?;
-            unit = ((blocks - 1) / pieces.across / panel.blocks + 1) * panel.blocks;
-            chunk = pieces.chunk;
+            unit = ((blocks - 1) / pieces.?.across / panel.blocks + 1) * panel.blocks;
+            chunk = pieces.?.chunk;
         } else if (path == .grouped) {
             unit = if (blocks < 64) panel.blocks else 4 * panel.blocks;
             chunk = grouped.chunk;
